@@ -1,0 +1,1 @@
+//! The contract of Haulier's storage traits as a test suite that every implementation runs.

@@ -1,0 +1,1 @@
+//! Layers of the Haulier task queue: each a queue over a queue.

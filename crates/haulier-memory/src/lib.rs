@@ -1,0 +1,1 @@
+//! In-memory store: the executable specification of Haulier's traits.

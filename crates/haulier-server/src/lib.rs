@@ -1,0 +1,1 @@
+//! Server of the Haulier task queue: gRPC and HTTP/JSON on one port.

@@ -1,0 +1,1 @@
+//! Protocol of the Haulier task queue: protobuf definitions, generated code and conversions.

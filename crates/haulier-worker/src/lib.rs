@@ -1,0 +1,1 @@
+//! Worker of the Haulier task queue: fetch, execute, keep, settle.

@@ -1,0 +1,1 @@
+//! Haulier, a durable distributed task queue: connect, enqueue, work.
