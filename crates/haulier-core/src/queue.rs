@@ -25,6 +25,11 @@ pub trait Queue: fmt::Debug + Send + Sync + 'static {
     /// Claims and fences ready tasks for several workers in one atomic step, sharing scarce tasks out
     /// evenly; whoever waits longest comes first. Waits up to `wait` until at least one want got
     /// something (zero polls). Dropping the future never loses a task: its lease runs out.
+    ///
+    /// Wants are served one task at a time in turn, the worker whose last grant is longest ago first.
+    /// A want takes its highest priority; among queues of equal priority, from the one whose last
+    /// grant is longest ago. Who was never served comes first, in the order of the request. Within a
+    /// queue and priority tasks come by due time, and by the order in which they came into line.
     async fn lease(&self, wants: Vec<Want>, wait: Duration) -> Result<Vec<Vec<Lease>>>;
 
     /// A worker's sign of life: renews the listed leases (a short ttl shortens them), saves progress and
