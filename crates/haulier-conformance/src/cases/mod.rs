@@ -1,0 +1,4 @@
+//! The contract, one file a noun. A case is an async function whose name is the sentence that it proves
+//! and whose comment names the invariant. Add a case to the list in `suite.rs`, too.
+
+pub mod enqueue;
