@@ -1,1 +1,47 @@
-fn main() {}
+//! The one door to the repository's checks: what CI runs, anybody can run with the same words.
+//!
+//! It knows the repository, never the inside of a crate: it starts cargo and reads files.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks")]
+
+mod gate;
+mod guides;
+mod metadata;
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test              everything that CI runs: format, lints, generated code, tidy, tests, documents,
+                    examples, guides, quickstart
+  tidy              the house rules that no compiler checks: sizes, edges, licences, budgets, links
+  guides            runs the shell blocks of the guides against a server of its own";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["test"] => gate::run(),
+        ["tidy"] => tidy::run(),
+        ["guides"] => guides::run(),
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(format!("there is no command `{}`\n{USAGE}", words.join(" "))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("error: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Where the repository is.
+fn root() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
