@@ -1,7 +1,7 @@
 //! What a store can keep, said before anything is stored in it.
 //!
-//! A user meets a missing capability when connecting or enqueueing ([`crate::Code::NotSupported`]), never
-//! in the middle of the night.
+//! A user meets a missing capability when connecting or enqueueing ([`crate::Code::NotSupported`]),
+//! never in the middle of the night.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The seam for time. Stores, workers and servers take a [`Clock`] in their constructors and never ask
-//! the system themselves, so that a test or a simulation owns the time.
+//! The seam for time. Stores, workers and servers take a [`Clock`] in their constructors and never
+//! ask the system themselves, so that a test or a simulation owns the time.
 //!
 //! Leases and waits count on the monotonic reading, which never jumps. The wall reading is for what
 //! people see and for `run_at`; it may jump, so whoever keeps it keeps it from going backwards.

@@ -1,4 +1,5 @@
-//! The trait for operators: cancel, rerun, delete, configure, direct. The only verbs that take a bare id.
+//! The trait for operators: cancel, rerun, delete, configure, direct. The only verbs that take a
+//! bare id.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,8 +15,8 @@ use crate::transition::State;
 /// What operators do with a store.
 #[async_trait]
 pub trait Control: fmt::Debug + Send + Sync + 'static {
-    /// Calls tasks off. A pending one is cancelled at once; a running one is marked, and its holder is
-    /// told at its next beat. After the answer there is no later lease (I15).
+    /// Calls tasks off. A pending one is cancelled at once; a running one is marked, and its holder
+    /// is told at its next beat. After the answer there is no later lease (I15).
     async fn cancel(&self, ids: Vec<TaskId>) -> Result<Vec<Changed>>;
 
     /// Makes final tasks available again, with all their attempts. Epochs go on rising.

@@ -1,8 +1,8 @@
 //! One error for every call, and the refusal of a single item.
 //!
-//! An error answers two questions before it says a word: may I retry ([`Error::is_retryable`]), and may
-//! it have happened ([`Error::may_have_applied`])? Programs act on those two and on the [`Code`]; the
-//! text is for people and is never compared.
+//! An error answers two questions before it says a word: may I retry ([`Error::is_retryable`]), and
+//! may it have happened ([`Error::may_have_applied`])? Programs act on those two and on the
+//! [`Code`]; the text is for people and is never compared.
 
 use std::fmt;
 use std::sync::Arc;

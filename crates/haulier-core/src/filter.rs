@@ -1,5 +1,5 @@
-//! The filter grammar, one for API, CLI and dashboard: terms joined by "and", alternatives by commas,
-//! `*` at the end of a name as a wildcard.
+//! The filter grammar, one for API, CLI and dashboard: terms joined by "and", alternatives by
+//! commas, `*` at the end of a name as a wildcard.
 //!
 //! ```text
 //! queue:mail kind:email.*,sms.send state:dead,retryable reason:lost label.tenant:acme age:>1h

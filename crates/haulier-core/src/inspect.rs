@@ -1,5 +1,5 @@
-//! The trait for looking: single tasks, filtered pages, queues, workers. Reads show only what is durable
-//! (I12).
+//! The trait for looking: single tasks, filtered pages, queues, workers. Reads show only what is
+//! durable (I12).
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use crate::unique::Unique;
 /// What people and programs ask of a store.
 #[async_trait]
 pub trait Inspect: fmt::Debug + Send + Sync + 'static {
-    /// The tasks with these ids, `None` for those that are unknown. Waits up to `wait` until every known
-    /// one is final (zero answers at once).
+    /// The tasks with these ids, `None` for those that are unknown. Waits up to `wait` until every
+    /// known one is final (zero answers at once).
     async fn get(
         &self,
         ids: Vec<TaskId>,
@@ -29,8 +29,8 @@ pub trait Inspect: fmt::Debug + Send + Sync + 'static {
         wait: Duration,
     ) -> Result<Vec<Option<TaskView>>>;
 
-    /// One page of the tasks that a filter matches, newest first. A page examines a bounded number of
-    /// tasks: it may be short, even empty, and still have a next one.
+    /// One page of the tasks that a filter matches, newest first. A page examines a bounded number
+    /// of tasks: it may be short, even empty, and still have a next one.
     async fn list(&self, filter: Filter, page: PageRequest) -> Result<Page>;
 
     /// Every queue that has tasks or settings, by name.
@@ -69,7 +69,8 @@ pub struct TaskView {
     pub epoch: Epoch,
     /// When it was accepted.
     pub enqueued_at: Timestamp,
-    /// When it became or becomes available: its `run_at`, the end of its pause, or when it was accepted.
+    /// When it became or becomes available: its `run_at`, the end of its pause, or when it was
+    /// accepted.
     pub due_at: Timestamp,
     /// When it became final.
     pub finished_at: Option<Timestamp>,

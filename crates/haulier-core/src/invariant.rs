@@ -1,5 +1,5 @@
-//! The numbered promises. The conformance suite names them in its cases, the simulator's checker in its
-//! findings, and ARCHITECTURE.md lists them for readers.
+//! The numbered promises. The conformance suite names them in its cases, the simulator's checker in
+//! its findings, and ARCHITECTURE.md lists them for readers.
 
 /// A promise that every store keeps, always (I) or eventually (L).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

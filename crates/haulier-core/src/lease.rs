@@ -1,8 +1,9 @@
-//! A worker's exclusive, time-limited, fenced right to run a task, and everything that it does with it.
+//! A worker's exclusive, time-limited, fenced right to run a task, and everything that it does with
+//! it.
 //!
-//! Every write by a leaseholder carries its [`LeaseKey`]. The epoch in it only grows, on every delivery,
-//! across restarts and failovers; a store refuses every key but the newest (I2, I3). The attempt is
-//! policy: it may go back (a release refunds it), so nothing is ever fenced on it.
+//! Every write by a leaseholder carries its [`LeaseKey`]. The epoch in it only grows, on every
+//! delivery, across restarts and failovers; a store refuses every key but the newest (I2, I3). The
+//! attempt is policy: it may go back (a release refunds it), so nothing is ever fenced on it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +17,8 @@ use crate::name::{Kind, QueueName, WorkerId};
 use crate::task::{Payload, Task, TaskId};
 use crate::transition::State;
 
-/// Orders the deliveries of a task. The upper 32 bits are the store's generation, raised at every start,
-/// failover and restore; the rest counts. Zero: never delivered.
+/// Orders the deliveries of a task. The upper 32 bits are the store's generation, raised at every
+/// start, failover and restore; the rest counts. Zero: never delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Epoch(pub u64);
 
@@ -270,8 +271,8 @@ pub enum Outcome {
         /// What the handler returned.
         result: Option<Payload>,
     },
-    /// Not done. `retry_in` is the pause that [`crate::retry::decide`] chose; `None`, or no attempts
-    /// left, means dead (exhausted).
+    /// Not done. `retry_in` is the pause that [`crate::retry::decide`] chose; `None`, or no
+    /// attempts left, means dead (exhausted).
     Fail {
         /// Why.
         failure: Failure,
@@ -295,8 +296,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Checks texts and sizes against the limits. Every store calls it; a refused outcome leaves the
-    /// lease as it was.
+    /// Checks texts and sizes against the limits. Every store calls it; a refused outcome leaves
+    /// the lease as it was.
     ///
     /// # Errors
     /// [`Code::TooLarge`] or [`Code::Invalid`], with what is allowed.
@@ -392,8 +393,8 @@ impl Cause {
     }
 }
 
-/// The answer to a [`Settlement`]. Repeating it with the same key gives the same answer for as long as
-/// the delivery is remembered (I8).
+/// The answer to a [`Settlement`]. Repeating it with the same key gives the same answer for as long
+/// as the delivery is remembered (I8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
     /// The outcome was carried out.

@@ -1,8 +1,9 @@
 //! Nouns, storage traits and pure rules of Haulier, a durable distributed task queue.
 //!
-//! Everything else stands on this crate: a backend implements its traits, a worker and a server call
-//! them, and the conformance suite holds every implementation to the contract written here. It knows
-//! no runtime, no file and no socket; time comes in through [`Clock`] and chance through [`Entropy`].
+//! Everything else stands on this crate: a backend implements its traits, a worker and a server
+//! call them, and the conformance suite holds every implementation to the contract written here. It
+//! knows no runtime, no file and no socket; time comes in through [`Clock`] and chance through
+//! [`Entropy`].
 //!
 //! | where | what |
 //! |---|---|

@@ -1,5 +1,6 @@
 //! A limit on everything, next to its proof. Beyond a limit stands a definite refusal, never a
-//! truncation and never a loss. Whoever accepts data checks it here; nobody writes the numbers again.
+//! truncation and never a loss. Whoever accepts data checks it here; nobody writes the numbers
+//! again.
 
 use std::time::Duration;
 

@@ -10,11 +10,13 @@ use crate::error::Result;
 use crate::inspect::Inspect;
 use crate::queue::Queue;
 
-/// What a store's own node does with it. There is no leader: every node may sweep on a jittered tick.
+/// What a store's own node does with it. There is no leader: every node may sweep on a jittered
+/// tick.
 #[async_trait]
 pub trait Maintain: fmt::Debug + Send + Sync + 'static {
-    /// One bounded slice of promoting, expiring and pruning: at most `budget` tasks are touched. It is
-    /// idempotent, and says when it is next needed (zero: at once, there was more than the budget).
+    /// One bounded slice of promoting, expiring and pruning: at most `budget` tasks are touched. It
+    /// is idempotent, and says when it is next needed (zero: at once, there was more than the
+    /// budget).
     async fn sweep(&self, budget: usize) -> Result<Swept>;
 }
 

@@ -1,6 +1,6 @@
 //! The names that users choose: queues, kinds, workers. One grammar for all of them, so that a name
-//! can stand in a path, a key, a label or a file without being quoted: `[A-Za-z0-9][A-Za-z0-9._-]*`,
-//! at most 128 bytes. A value of these types is always valid.
+//! can stand in a path, a key, a label or a file without being quoted:
+//! `[A-Za-z0-9][A-Za-z0-9._-]*`, at most 128 bytes. A value of these types is always valid.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
-//! The trait that producers and workers call. Batch first: many in, one answer each, in the same order;
-//! `Err` only when the call failed as a whole. Each item is atomic; a batch is a vehicle, no transaction.
+//! The trait that producers and workers call. Batch first: many in, one answer each, in the same
+//! order; `Err` only when the call failed as a whole. Each item is atomic; a batch is a vehicle, no
+//! transaction.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,24 +23,26 @@ pub trait Queue: fmt::Debug + Send + Sync + 'static {
     /// [`Capabilities::dedup_window`] after their task is gone.
     async fn enqueue(&self, tasks: Vec<NewTask>) -> Result<Vec<Enqueued>>;
 
-    /// Claims and fences ready tasks for several workers in one atomic step, sharing scarce tasks out
-    /// evenly; whoever waits longest comes first. Waits up to `wait` until at least one want got
-    /// something (zero polls). Dropping the future never loses a task: its lease runs out.
+    /// Claims and fences ready tasks for several workers in one atomic step, sharing scarce tasks
+    /// out evenly; whoever waits longest comes first. Waits up to `wait` until at least one want
+    /// got something (zero polls). Dropping the future never loses a task: its lease runs out.
     ///
-    /// Wants are served one task at a time in turn, the worker whose last grant is longest ago first.
-    /// A want takes its highest priority; among queues of equal priority, from the one whose last
-    /// grant is longest ago. Who was never served comes first, in the order of the request. Within a
-    /// queue and priority tasks come by due time, and by the order in which they came into line.
+    /// Wants are served one task at a time in turn, the worker whose last grant is longest ago
+    /// first. A want takes its highest priority; among queues of equal priority, from the one whose
+    /// last grant is longest ago. Who was never served comes first, in the order of the request.
+    /// Within a queue and priority tasks come by due time, and by the order in which they came into
+    /// line.
     async fn lease(&self, wants: Vec<Want>, wait: Duration) -> Result<Vec<Vec<Lease>>>;
 
-    /// A worker's sign of life: renews the listed leases (a short ttl shortens them), saves progress and
-    /// checkpoints, and brings back cancellations and the operators' directive. A lease that is not
-    /// listed is left alone. Checkpoints beyond the limits fail the call; workers check them before.
+    /// A worker's sign of life: renews the listed leases (a short ttl shortens them), saves
+    /// progress and checkpoints, and brings back cancellations and the operators' directive. A
+    /// lease that is not listed is left alone. Checkpoints beyond the limits fail the call; workers
+    /// check them before.
     async fn beat(&self, beats: Vec<Beat>) -> Result<Vec<BeatReply>>;
 
-    /// Waits up to `wait` for something that `worker` should know before its next beat: one of its tasks
-    /// was cancelled, or its directive changed. `true` if there was; the truth is in the beat that
-    /// follows. A hint, so that neither has to wait for a third of a ttl.
+    /// Waits up to `wait` for something that `worker` should know before its next beat: one of its
+    /// tasks was cancelled, or its directive changed. `true` if there was; the truth is in the beat
+    /// that follows. A hint, so that neither has to wait for a third of a ttl.
     async fn watch(&self, worker: WorkerId, wait: Duration) -> Result<bool>;
 
     /// Ends leases. An old key changes nothing and answers [`Settled::Stale`].

@@ -1,8 +1,8 @@
 //! The unit of work: what an application hands over ([`NewTask`]) and what a store keeps of it.
 //!
 //! A task's definition never changes once it is accepted; state, attempts and leases are kept apart
-//! ([`crate::transition::Standing`], [`crate::inspect::TaskView`]). Stores keep payloads as bytes and
-//! never read them.
+//! ([`crate::transition::Standing`], [`crate::inspect::TaskView`]). Stores keep payloads as bytes
+//! and never read them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -397,8 +397,8 @@ impl NewTask {
 }
 
 impl Task {
-    /// Whether two definitions that share an id are the same task handed over twice (I4): same queue,
-    /// kind and payload. Anything else would be a conflict that the caller must know of.
+    /// Whether two definitions that share an id are the same task handed over twice (I4): same
+    /// queue, kind and payload. Anything else would be a conflict that the caller must know of.
     pub fn is_same_work(&self, other: &Self) -> bool {
         self.queue == other.queue && self.kind == other.kind && self.payload == other.payload
     }

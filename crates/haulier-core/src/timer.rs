@@ -1,8 +1,9 @@
-//! Sleeping without a runtime: one thread for the whole process that wakes futures when they are due.
+//! Sleeping without a runtime: one thread for the whole process that wakes futures when they are
+//! due.
 //!
 //! The traits wait (`lease`, `get`, `watch`), and the crates that implement them must not choose a
-//! runtime for their users. Everything frequent (a handler's deadline, a beat) is counted by one loop a
-//! worker, so few sleepers stand here at a time.
+//! runtime for their users. Everything frequent (a handler's deadline, a beat) is counted by one
+//! loop a worker, so few sleepers stand here at a time.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -120,8 +121,8 @@ fn timer() -> Option<&'static Timer> {
     })
 }
 
-/// Is ready once `duration` has passed. Without a thread to count it (the process may not start one),
-/// it is ready at once: the caller's loop then polls instead of sleeping for ever.
+/// Is ready once `duration` has passed. Without a thread to count it (the process may not start
+/// one), it is ready at once: the caller's loop then polls instead of sleeping for ever.
 pub(crate) fn sleep(duration: Duration) -> Sleep {
     let due = now().checked_add(duration);
     Box::pin(SystemSleep { due, alarm: Arc::default(), added: false })

@@ -1,24 +1,25 @@
-//! The life of a task as a pure, total function: what may happen in which state, and where it leads.
+//! The life of a task as a pure, total function: what may happen in which state, and where it
+//! leads.
 //!
 //! ```text
-//!             enqueue(run_at later)                    enqueue
-//!                    │                                    │
-//!               ┌────▼────┐  due   ┌───────────┐◄─────────┘
-//!               │scheduled├───────►│ available │◄──────────────┐ release (attempt refunded), lost
-//!               └────▲────┘        └────┬──────┘               │
-//!            snooze  │                  │ lease: epoch+1, attempt+1
-//!        (refunded)  │             ┌────▼────┐                 │
-//!                    └─────────────┤ running ├─────────────────┘
-//!               ┌─────────┐  fail  └─┬─┬──┬──┘
-//!               │retryable│◄─────────┘ │  │ complete               cancel: from every state that is not
-//!               └────┬────┘            │  └──────────► completed   final; a running task is told at its
-//!                    │ due             │ reject, attempts or       next beat
-//!                    └──► available    └─ losses used up, expired ──► dead
-//!                                              rerun: dead | completed | cancelled → available
+//!         enqueue(run_at later)                    enqueue
+//!                │                                    │
+//!           ┌────▼────┐  due   ┌───────────┐◄─────────┘
+//!           │scheduled├───────►│ available │◄──────────────┐ release (attempt refunded), lost
+//!           └────▲────┘        └────┬──────┘               │
+//!        snooze  │                  │ lease: epoch+1, attempt+1
+//!    (refunded)  │             ┌────▼────┐                 │
+//!                └─────────────┤ running ├─────────────────┘
+//!           ┌─────────┐  fail  └─┬─┬──┬──┘
+//!           │retryable│◄─────────┘ │  │ complete             cancel: from every state that is not
+//!           └────┬────┘            │  └──────────► completed final; a running task is told at its
+//!                │ due             │ reject, attempts or     next beat
+//!                └──► available    └─ losses used up, expired ──► dead
+//!                                          rerun: dead | completed | cancelled → available
 //! ```
 //!
-//! Stores execute this table and are tested against it. It knows no time and no epoch: whether an event
-//! may be asked for at all (is the key current, is it due?) is the store's to know.
+//! Stores execute this table and are tested against it. It knows no time and no epoch: whether an
+//! event may be asked for at all (is the key current, is it due?) is the store's to know.
 
 use crate::error::{Code, Refusal};
 use crate::limits::LOSSES_MAX;
@@ -368,7 +369,8 @@ mod tests {
                 match transition(standing, max_attempts, event) {
                     Ok(next) => {
                         prop_assert!(
-                            !standing.state.is_final() || matches!(event, Event::Rerun | Event::Cancel),
+                            !standing.state.is_final()
+                                || matches!(event, Event::Rerun | Event::Cancel),
                             "I7: {standing:?} left a final state by {event:?}"
                         );
                         standing = next;

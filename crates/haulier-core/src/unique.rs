@@ -1,5 +1,5 @@
-//! Unique keys: business-level deduplication, apart from the task id. While a key is held, an enqueue
-//! with the same key in the same queue meets the task that holds it.
+//! Unique keys: business-level deduplication, apart from the task id. While a key is held, an
+//! enqueue with the same key in the same queue meets the task that holds it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +41,8 @@ pub enum OnConflict {
     Return,
     /// A refusal ([`Code::UniqueConflict`]).
     Reject,
-    /// Cancels the holder if no attempt of it has started, and takes its place; otherwise as `Return`.
+    /// Cancels the holder if no attempt of it has started, and takes its place; otherwise as
+    /// `Return`.
     Replace,
 }
 
@@ -73,8 +74,8 @@ impl Unique {
         Ok(())
     }
 
-    /// Whether a task still holds its key: `state` and `started` (a first lease was granted) are the
-    /// holder's, the times are the store's.
+    /// Whether a task still holds its key: `state` and `started` (a first lease was granted) are
+    /// the holder's, the times are the store's.
     pub fn is_held(
         &self,
         state: State,
