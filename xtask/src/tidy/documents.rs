@@ -1,12 +1,8 @@
-//! Rules for the documents: links lead somewhere, lists equal what the code says, and README begins
-//! with the two commands that a stranger needs.
+//! Rules for the documents: links lead somewhere, places in the code that they name are there, and
+//! README begins with the two commands that a stranger needs.
 
 use std::collections::BTreeSet;
 
-use haulier_core::{Code, invariant};
-
-use super::edges::render;
-use super::table::ROWS;
 use super::{File, Finding, text_of};
 
 /// What a stranger types first, in this order.
@@ -14,14 +10,12 @@ const FIRST_COMMANDS: [&str; 2] = ["cargo run --release -- quickstart", "cargo x
 
 /// Checks all documents.
 pub fn check(files: &[File]) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = files
-        .iter()
-        .filter(|file| file.has_extension("md"))
-        .flat_map(|f| links(f, files))
-        .collect();
+    let mut findings = Vec::new();
+    for file in files.iter().filter(|file| file.has_extension("md")) {
+        findings.extend(links(file, files));
+        findings.extend(places(file, files));
+    }
     findings.extend(first_commands(text_of(files, "README.md")));
-    findings.extend(architecture(text_of(files, "ARCHITECTURE.md")));
-    findings.extend(codes(text_of(files, "docs/reference/http.md")));
     findings
 }
 
@@ -43,37 +37,6 @@ fn code_lines(text: &str) -> impl Iterator<Item = &str> {
         })
         .map(|line| line.split(" #").next().unwrap_or_default().trim())
         .filter(|line| !line.is_empty())
-}
-
-/// The list of invariants and the diagram of crates are the code's own.
-fn architecture(text: &str) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for invariant in invariant::ALL {
-        let line = format!("- **{}** {}", invariant.id, invariant.says);
-        if !text.lines().any(|have| have == line) {
-            findings.push(Finding::of("ARCHITECTURE.md", format!("lacks the line `{line}`")));
-        }
-    }
-    let known = |line: &&str| {
-        invariant::ALL.iter().any(|known| line.starts_with(&format!("- **{}** ", known.id)))
-    };
-    let stale = text.lines().filter(|line| line.starts_with("- **I") || line.starts_with("- **L"));
-    for line in stale.filter(|line| !known(line)) {
-        findings.push(Finding::of("ARCHITECTURE.md", format!("invents an invariant: `{line}`")));
-    }
-    let diagram = render(ROWS);
-    if !text.contains(&diagram) {
-        let says = format!("its diagram of crates is not the table that tidy checks:\n{diagram}");
-        findings.push(Finding::of("ARCHITECTURE.md", says));
-    }
-    findings
-}
-
-/// Every error code is documented.
-fn codes(http: &str) -> Vec<Finding> {
-    let missing = Code::ALL.iter().filter(|code| !http.contains(&format!("`{code}`")));
-    let says = |code| Finding::of("docs/reference/http.md", format!("does not name `{code}`"));
-    missing.map(says).collect()
 }
 
 /// Relative links of a document that lead nowhere.
@@ -114,6 +77,42 @@ fn link_targets(text: &str) -> Vec<(usize, &str)> {
         found.extend(targets.map(|target| (at + 1, target)));
     }
     found
+}
+
+/// Places in the code that a document names, as in `crates/a/src/b.rs::function`, and that are not
+/// there.
+fn places(file: &File, files: &[File]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (at, line) in file.text.lines().enumerate() {
+        for token in line.split('`').skip(1).step_by(2).filter(|token| is_place(token)) {
+            let (path, item) = token.split_once("::").unwrap_or((token, ""));
+            let directory = format!("{}/", path.trim_end_matches('/'));
+            let found = match files.iter().find(|other| other.path == path) {
+                Some(other) => item.is_empty() || defines(&other.text, item),
+                None => files.iter().any(|other| other.path.starts_with(&directory)),
+            };
+            if !found {
+                findings.push(Finding::at(&file.path, at + 1, format!("`{token}` is not there")));
+            }
+        }
+    }
+    findings
+}
+
+/// Whether a piece of inline code names a place in the repository.
+fn is_place(token: &str) -> bool {
+    let roots = ["crates/", "docs/", "xtask/", ".ci/", ".github/"];
+    roots.iter().any(|root| token.starts_with(root)) && !token.contains(['*', ' ', '…'])
+}
+
+/// Whether a source file defines an item of that name.
+fn defines(source: &str, item: &str) -> bool {
+    ["fn ", "struct ", "enum ", "trait ", "const ", "macro_rules! "].iter().any(|word| {
+        source.match_indices(&format!("{word}{item}")).any(|(at, found)| {
+            let after = source[at + found.len()..].chars().next().unwrap_or(' ');
+            !after.is_alphanumeric() && after != '_'
+        })
+    })
 }
 
 /// A path seen from a document, as one from the root.
@@ -165,31 +164,24 @@ mod tests {
     }
 
     #[test]
+    fn a_place_that_is_not_there_is_found() {
+        let code = file("crates/a/src/b.rs", "pub fn claim_all() {}\n");
+        let count = |text: &str| places(&file("A.md", text), std::slice::from_ref(&code)).len();
+        assert_eq!(
+            count("`crates/a/src/b.rs` and `crates/a/` and `crates/a/src/b.rs::claim_all`"),
+            0
+        );
+        assert_eq!(count("`crates/a/src/c.rs`"), 1);
+        assert_eq!(count("`crates/a/src/b.rs::claim`"), 1);
+        assert_eq!(count("crates/none is prose, `a/b` is elsewhere"), 0);
+    }
+
+    #[test]
     fn readme_begins_with_the_two_commands() {
         let right =
             "# A\n```sh\ncargo run --release -- quickstart  # see it\ncargo xtask test\n```\n";
         assert!(first_commands(right).is_none());
         assert!(first_commands("```sh\ncargo build\n```\n").is_some());
         assert!(first_commands("").is_some());
-    }
-
-    #[test]
-    fn the_architecture_lists_every_invariant_and_no_other() {
-        let lines = invariant::ALL.map(|known| format!("- **{}** {}\n", known.id, known.says));
-        let text = format!("{}```\n{}```\n", lines.concat(), render(ROWS));
-        assert!(architecture(&text).is_empty());
-        assert_eq!(architecture(&text.replace("byte for byte", "nearly")).len(), 1);
-        assert_eq!(architecture(&format!("{text}- **I99** all is well\n")).len(), 1);
-        assert_eq!(
-            architecture(&text.replace("memory       -> core", "memory       -> all")).len(),
-            1
-        );
-    }
-
-    #[test]
-    fn an_error_code_that_is_not_documented_is_found() {
-        let all = Code::ALL.map(|code| format!("`{code}` ")).concat();
-        assert!(codes(&all).is_empty());
-        assert_eq!(codes(&all.replace("`queue_full`", "")).len(), 1);
     }
 }

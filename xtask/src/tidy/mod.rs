@@ -5,6 +5,7 @@
 
 mod documents;
 mod edges;
+mod lists;
 mod scrub;
 mod source;
 mod supply;
@@ -73,6 +74,7 @@ pub fn run() -> Result<(), String> {
         findings.extend(supply::check_budget(budget, &tree));
     }
     findings.extend(documents::check(&files));
+    findings.extend(lists::check(&files));
     findings.extend(supply::check_deny(text_of(&files, "deny.toml")));
     for finding in &findings {
         println!("{finding}");

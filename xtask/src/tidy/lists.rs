@@ -1,0 +1,134 @@
+//! Lists that stand in a document and in the code: both must say the same.
+
+use haulier_core::{Code, invariant};
+
+use super::edges::render;
+use super::table::ROWS;
+use super::{File, Finding, text_of};
+
+/// Where the promise stands, word for word.
+const PROMISED_IN: [&str; 2] = ["README.md", "docs/reference/semantics.md"];
+
+/// Compares every list.
+pub fn check(files: &[File]) -> Vec<Finding> {
+    let text = |path| text_of(files, path);
+    let mut findings = architecture(text("ARCHITECTURE.md"));
+    findings.extend(codes(text("docs/reference/http.md")));
+    let keys = text("crates/haulier-server/src/config/keys.rs");
+    findings.extend(settings(text("docs/operations/configuration.md"), keys));
+    findings.extend(promise(PROMISED_IN.map(|path| (path, text(path)))));
+    findings
+}
+
+/// The list of invariants and the diagram of crates are the code's own.
+fn architecture(text: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for invariant in invariant::ALL {
+        let line = format!("- **{}** {}", invariant.id, invariant.says);
+        if !text.lines().any(|have| have == line) {
+            findings.push(Finding::of("ARCHITECTURE.md", format!("lacks the line `{line}`")));
+        }
+    }
+    let known = |line: &&str| {
+        invariant::ALL.iter().any(|known| line.starts_with(&format!("- **{}** ", known.id)))
+    };
+    let stale = text.lines().filter(|line| line.starts_with("- **I") || line.starts_with("- **L"));
+    for line in stale.filter(|line| !known(line)) {
+        findings.push(Finding::of("ARCHITECTURE.md", format!("invents an invariant: `{line}`")));
+    }
+    let diagram = render(ROWS);
+    if !text.contains(&diagram) {
+        let says = format!("its diagram of crates is not the table that tidy checks:\n{diagram}");
+        findings.push(Finding::of("ARCHITECTURE.md", says));
+    }
+    findings
+}
+
+/// Every error code is documented.
+fn codes(http: &str) -> Vec<Finding> {
+    let missing = Code::ALL.iter().filter(|code| !http.contains(&format!("`{code}`")));
+    let says = |code| Finding::of("docs/reference/http.md", format!("does not name `{code}`"));
+    missing.map(says).collect()
+}
+
+/// Every key of the server's configuration is documented in the words of the code.
+fn settings(document: &str, keys: &str) -> Vec<Finding> {
+    let path = "docs/operations/configuration.md";
+    let rows: Vec<[String; 3]> = keys.split("    Key {").skip(1).filter_map(key_row).collect();
+    if rows.is_empty() {
+        return vec![Finding::of(path, "the table of keys was not found in the code")];
+    }
+    let is_documented = |[name, allowed, help]: &&[String; 3]| {
+        let begin = format!("| `{name}` |");
+        let line = document.lines().find(|line| line.starts_with(&begin)).unwrap_or_default();
+        line.contains(allowed.as_str()) && line.contains(help.as_str())
+    };
+    let says = |[name, allowed, help]: &[String; 3]| {
+        Finding::of(path, format!("lacks the row | `{name}` | … | {help} | {allowed} |"))
+    };
+    rows.iter().filter(|row| !is_documented(row)).map(says).collect()
+}
+
+/// Name, allowed values and help of a row of the table of keys, as they stand in the source.
+fn key_row(source: &str) -> Option<[String; 3]> {
+    let field = |name: &str| {
+        let after = source.split_once(&format!("{name}: \""))?.1;
+        Some(after.split_once('"')?.0.to_owned())
+    };
+    Some([field("name")?, field("allowed")?, field("help")?])
+}
+
+/// The promise is the same wherever it stands: the first quotation of each document.
+fn promise(documents: [(&str, &str); 2]) -> Option<Finding> {
+    let quoted = |text: &str| {
+        let lines = text.lines().skip_while(|line| !line.starts_with("> "));
+        let words = lines.map_while(|line| line.strip_prefix("> ")).flat_map(str::split_whitespace);
+        words.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let [(first, left), (second, right)] = documents;
+    let same = quoted(left) == quoted(right) && !quoted(left).is_empty();
+    (!same).then(|| Finding::of(first, format!("the promise is not the one of {second}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_architecture_lists_every_invariant_and_no_other() {
+        let lines = invariant::ALL.map(|known| format!("- **{}** {}\n", known.id, known.says));
+        let text = format!("{}```\n{}```\n", lines.concat(), render(ROWS));
+        assert!(architecture(&text).is_empty());
+        assert_eq!(architecture(&text.replace("byte for byte", "nearly")).len(), 1);
+        assert_eq!(architecture(&format!("{text}- **I99** all is well\n")).len(), 1);
+        assert_eq!(
+            architecture(&text.replace("memory       -> core", "memory       -> all")).len(),
+            1
+        );
+    }
+
+    #[test]
+    fn an_error_code_that_is_not_documented_is_found() {
+        let all = Code::ALL.map(|code| format!("`{code}` ")).concat();
+        assert!(codes(&all).is_empty());
+        assert_eq!(codes(&all.replace("`queue_full`", "")).len(), 1);
+    }
+
+    #[test]
+    fn a_setting_that_is_not_documented_in_the_words_of_the_code_is_found() {
+        let keys = "= &[\n    Key {\n name: \"listen\",\n allowed: \"an address\",\n help: \"Where.\",\n },\n";
+        let row = "| `listen` | `127.0.0.1:7420` | Where. | an address |\n";
+        assert!(settings(row, keys).is_empty());
+        assert_eq!(settings(&row.replace("Where", "Why"), keys).len(), 1);
+        assert_eq!(settings("", keys).len(), 1);
+        assert_eq!(settings(row, "").len(), 1, "a table that moved is found, too");
+    }
+
+    #[test]
+    fn a_promise_that_differs_by_a_word_is_found() {
+        let (long, short) = ("a\n> we keep\n> it\n\nb", "> we keep it\n");
+        assert!(promise([("a", long), ("b", short)]).is_none());
+        assert!(promise([("a", long), ("b", "> we keep most\n")]).is_some());
+        assert!(promise([("a", ""), ("b", "")]).is_some());
+    }
+}
