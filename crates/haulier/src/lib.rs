@@ -1,1 +1,43 @@
-//! Haulier, a durable distributed task queue: connect, enqueue, work.
+//! Haulier, a durable distributed task queue.
+//!
+//! Applications hand work over and go on; Haulier stores it, gives it to a worker at the right time,
+//! makes sure that it is finished once, and tries it again when it fails.
+//!
+//! | where | what |
+//! |---|---|
+//! | [`connect`], [`Client`] | handing tasks over: from memory, a directory or a server, by URL |
+//! | [`Worker`], [`Ctx`], [`TaskError`] | doing them |
+//! | [`store`], [`janitor`] | opening a store in this process and keeping house in it |
+//! | [`bulk`] | cancelling, rerunning, deleting by filter |
+//! | [`core`] | every noun and trait, for whoever writes a store, a layer or a tool |
+//!
+//! This crate alone knows every backend; each stands behind a cargo feature of its name.
+
+pub mod bulk;
+mod client;
+mod connect;
+mod enqueue;
+mod entropy;
+pub mod janitor;
+mod sent;
+pub mod store;
+
+pub use client::{Client, ClientParts};
+pub use connect::{Builder, connect};
+pub use enqueue::Enqueue;
+pub use entropy::system_entropy;
+pub use haulier_core as core;
+pub use haulier_core::{
+    Backoff, Cause, Code, DeadReason, Durability, Enqueued, Error, Filter, NewTask, OnConflict,
+    Payload, Priority, Result, State as TaskState, TaskId, TaskView, Timestamp, Until,
+};
+pub use haulier_layers as layers;
+pub use haulier_worker::{
+    Ctx, FromTask, Handler, Input, Link, Raw, State, States, Task, TaskError, TaskOptions, Worker,
+};
+pub use sent::{ResultError, Sent};
+
+/// What nearly every program uses.
+pub mod prelude {
+    pub use crate::{Client, Ctx, Raw, State, Task, TaskError, Worker, connect};
+}

@@ -1,0 +1,223 @@
+//! Leases tasks for free slots and starts their attempts. It alone counts slots and owns what runs: when
+//! it is dropped, so is every attempt, and the leases run out.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use haulier_core::limits::{ITEMS_MAX, WAIT_MAX};
+use haulier_core::{Kind, Lease, Outcome, Result, Settlement, Want};
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+
+use crate::ctx::Ctx;
+use crate::executor;
+use crate::pause::Pause;
+use crate::shared::{Phase, Shared};
+use crate::slots::{Ask, Slots};
+
+/// Settlements that may wait for their answers, beyond which nothing more is leased.
+const UNSETTLED_MAX: usize = 2 * ITEMS_MAX;
+/// How long a call waits that leaves a queue out: its reserved slots must not idle for long.
+const WAIT_PARTIAL: Duration = Duration::from_secs(1);
+
+/// When to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// When told to.
+    Told,
+    /// When there is nothing left to do now.
+    Idle,
+}
+
+type Call = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// What a call brought.
+struct Answer {
+    ask: Ask,
+    sent: Duration,
+    leases: Result<Vec<Vec<Lease>>>,
+}
+
+struct Fetcher<'a> {
+    shared: &'a Arc<Shared>,
+    until: Until,
+    kinds: Arc<[Kind]>,
+    slots: Slots,
+    calls: FuturesUnordered<Call>,
+    /// Attempts; each tells the place of its queue when it ends.
+    attempts: JoinSet<usize>,
+    pause: Pause,
+    /// Calls are not repeated before this.
+    rest: Option<haulier_core::clock::Sleep>,
+    /// The last complete call brought nothing.
+    idle: bool,
+}
+
+/// Fetches until told to drain, or until idle; then waits for what runs.
+///
+/// # Errors
+/// What the store refuses for good, such as a token that is not valid, after what runs has ended.
+pub(crate) async fn run(shared: &Arc<Shared>, until: Until) -> Result<()> {
+    let mut phase = shared.phase.subscribe();
+    let mut fetcher = Fetcher {
+        shared,
+        until,
+        kinds: shared.handlers.kinds().into(),
+        slots: Slots::new(&shared.settings),
+        calls: FuturesUnordered::new(),
+        attempts: JoinSet::new(),
+        pause: Pause::default(),
+        rest: None,
+        idle: false,
+    };
+    let mut failed = None;
+    loop {
+        let now = *phase.borrow_and_update();
+        if fetcher.is_over(now) {
+            return failed.map_or(Ok(()), Err);
+        }
+        match now {
+            Phase::Run => fetcher.ask(),
+            Phase::Quiet | Phase::Drain => fetcher.hang_up(),
+        }
+        if let Err(error) = fetcher.step(&mut phase).await {
+            shared.drain();
+            failed = Some(error);
+        }
+    }
+}
+
+impl Fetcher<'_> {
+    fn is_over(&self, phase: Phase) -> bool {
+        let done = phase == Phase::Drain || (self.until == Until::Idle && self.idle);
+        done && self.attempts.is_empty()
+    }
+
+    /// Waits for one thing to happen, and deals with it.
+    async fn step(&mut self, phase: &mut watch::Receiver<Phase>) -> Result<()> {
+        tokio::select! {
+            Some(ended) = self.attempts.join_next() => self.ended(ended),
+            Some(answer) = self.calls.next() => return self.answered(answer),
+            () = rested(&mut self.rest) => self.rest = None,
+            // The sender lives as long as the worker.
+            changed = phase.changed() => drop(changed),
+            () = self.shared.settler.answered.notified() => {}
+        }
+        Ok(())
+    }
+
+    /// Makes the calls that are worth making now.
+    fn ask(&mut self) {
+        let done = self.until == Until::Idle && self.idle;
+        if self.rest.is_some() || done {
+            return;
+        }
+        let room = UNSETTLED_MAX.saturating_sub(self.shared.held.unsettled()).min(ITEMS_MAX);
+        while let Some(ask) = self.slots.ask(u32::try_from(room).unwrap_or(u32::MAX)) {
+            self.calls.push(self.call(ask));
+        }
+    }
+
+    fn call(&self, ask: Ask) -> Call {
+        let wait = match (self.until, ask.complete) {
+            (Until::Idle, _) => Duration::ZERO,
+            (Until::Told, true) => WAIT_MAX,
+            (Until::Told, false) => WAIT_PARTIAL,
+        };
+        let want = Want {
+            worker: self.shared.id.clone(),
+            queues: ask.wanted(&self.shared.settings).into(),
+            kinds: Arc::clone(&self.kinds),
+            max: ask.max,
+            ttl: self.shared.settings.ttl,
+        };
+        let (queue, sent) = (Arc::clone(&self.shared.link.queue), self.shared.now());
+        Box::pin(async move { Answer { leases: queue.lease(vec![want], wait).await, ask, sent } })
+    }
+
+    /// Calls that are out are dropped: a store that notices gives back what it claimed for them.
+    fn hang_up(&mut self) {
+        if !self.calls.is_empty() {
+            self.calls.clear();
+            self.slots.hang_up();
+        }
+    }
+
+    fn answered(&mut self, answer: Answer) -> Result<()> {
+        let Answer { ask, sent, leases } = answer;
+        self.slots.answered(&ask);
+        match leases {
+            Ok(leases) => {
+                self.pause.reset();
+                let leases: Vec<Lease> = leases.into_iter().flatten().collect();
+                self.idle = leases.is_empty() && self.attempts.is_empty();
+                leases.into_iter().for_each(|lease| self.start(lease, sent));
+                Ok(())
+            }
+            Err(error) if error.is_retryable() => {
+                let wait = self.pause.next(&error, &*self.shared.link.entropy);
+                tracing::warn!(
+                    target: "haulier::worker", worker = %self.shared.id, code = %error.code(),
+                    "leasing failed, and is repeated: {error:#}"
+                );
+                self.rest = Some(self.shared.link.clock.sleep(wait));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Starts an attempt.
+    fn start(&mut self, lease: Lease, sent: Duration) {
+        let shared = self.shared;
+        let queues = &shared.settings.queues;
+        let kept_until = shared.kept_until(sent, lease.ttl);
+        let place = queues.iter().position(|(queue, _)| *queue == lease.task.queue);
+        let ctx = Ctx::new(
+            lease,
+            Arc::clone(&shared.states),
+            Arc::clone(&shared.link.clock),
+            Some(Arc::clone(&shared.held)),
+            sent,
+        );
+        shared.held.insert(ctx.clone(), kept_until);
+        let Some(place) = place else {
+            // The store gave what was not asked for.
+            shared.held.settling(ctx.key());
+            let release = Settlement { key: ctx.key(), outcome: Outcome::Release };
+            return shared.settler.push(release);
+        };
+        self.slots.take(place);
+        let shared = Arc::clone(shared);
+        self.attempts.spawn(async move {
+            executor::attempt(shared, ctx).await;
+            place
+        });
+    }
+
+    /// Frees the slots of every attempt that has ended by now, so that one call asks for them all.
+    fn ended(&mut self, first: Result<usize, JoinError>) {
+        let mut next = Some(first);
+        while let Some(ended) = next {
+            match ended {
+                Ok(place) => self.slots.free(place),
+                // Handlers' panics are caught: this is a defect of the worker, and must not be hidden.
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(error) => tracing::error!("an attempt was aborted: {error}"),
+                },
+            }
+            next = self.attempts.try_join_next();
+        }
+    }
+}
+
+async fn rested(rest: &mut Option<haulier_core::clock::Sleep>) {
+    match rest {
+        Some(rest) => rest.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,279 @@
+//! The leases that the worker holds: one table, the only place that knows until when each is safe, when
+//! its handler must be gone, and what of it the store has not been told yet.
+//!
+//! Every change is a short step under one lock, and no step waits. Two loops read the table: the keeper
+//! sends beats for it, the warden stops handlers whose time is over. Times are readings of the worker's
+//! own monotonic clock.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use haulier_core::limits::{ITEMS_MAX, STOP_GRACE};
+use haulier_core::{Checkpoint, Held as Answer, LeaseBeat, LeaseKey, Progress};
+use tokio::sync::{Notify, oneshot};
+
+use crate::ctx::{Ctx, Why};
+use crate::lock::{Lock, lock};
+
+/// Progress is for people: it is sent at most this often, or with the next beat.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// What a handler gets to end by itself. Less than the store's grace, so that the settlement arrives
+/// before the store revokes the lease.
+pub(crate) const HANDLER_GRACE: Duration = Duration::from_secs(STOP_GRACE.as_secs() * 8 / 10);
+
+/// The table, and the two bells of those who read it.
+#[derive(Default)]
+pub(crate) struct Held {
+    table: Lock<Table>,
+    /// Rings when something wants to be sent before the next beat.
+    pub flush: Notify,
+    /// Rings when a moment is sooner than the one the warden waits for.
+    pub sooner: Notify,
+}
+
+#[derive(Default)]
+struct Table {
+    entries: BTreeMap<LeaseKey, Entry>,
+    /// What the warden waits for.
+    armed: Option<Duration>,
+    /// When news wants to be sent at the latest.
+    flush_at: Option<Duration>,
+    /// When news was sent last.
+    flushed_at: Duration,
+}
+
+struct Entry {
+    ctx: Ctx,
+    /// Until when nobody else can have the task.
+    kept_until: Duration,
+    /// When a handler that was asked to stop is dropped.
+    abort_at: Option<Duration>,
+    /// The handler is gone; its settlement is not answered yet.
+    settling: bool,
+    lost: bool,
+    progress: Option<Progress>,
+    checkpoints: Vec<(Checkpoint, oneshot::Sender<()>)>,
+}
+
+impl Held {
+    /// Begins to hold a lease that is safe until `kept_until`.
+    pub fn insert(&self, ctx: Ctx, kept_until: Duration) {
+        let entry = Entry {
+            kept_until,
+            abort_at: None,
+            settling: false,
+            lost: false,
+            progress: None,
+            checkpoints: Vec::new(),
+            ctx,
+        };
+        let mut table = lock(&self.table);
+        let moment = entry.moment();
+        table.entries.insert(entry.ctx.key(), entry);
+        if moment.is_some_and(|moment| table.armed.is_none_or(|armed| moment < armed)) {
+            table.armed = moment;
+            self.sooner.notify_one();
+        }
+    }
+
+    /// The handler is gone: from now on only its settlement is waited for. Says whether the lease is
+    /// still the worker's; if not, it is forgotten here, and nothing may be settled.
+    pub fn settling(&self, key: LeaseKey) -> bool {
+        let mut table = lock(&self.table);
+        let Some(entry) = table.entries.get_mut(&key) else { return false };
+        if entry.lost {
+            table.entries.remove(&key);
+            return false;
+        }
+        entry.settling = true;
+        entry.progress = None;
+        true
+    }
+
+    /// The settlement was answered.
+    pub fn remove(&self, key: LeaseKey) {
+        lock(&self.table).entries.remove(&key);
+    }
+
+    /// Keeps progress for the next beat.
+    pub fn tell(&self, key: LeaseKey, progress: Progress) {
+        let mut table = lock(&self.table);
+        let at = table.flushed_at + PROGRESS_EVERY;
+        if let Some(entry) = table.entries.get_mut(&key) {
+            entry.progress = Some(progress);
+            if table.flush_at.is_none_or(|flush_at| at < flush_at) {
+                table.flush_at = Some(at);
+                self.flush.notify_one();
+            }
+        }
+    }
+
+    /// Has a checkpoint sent at once, and waits until it is durable; `false` if the lease is lost.
+    pub async fn save(&self, key: LeaseKey, checkpoint: Checkpoint) -> bool {
+        let saved = {
+            let mut table = lock(&self.table);
+            let Some(entry) = table.entries.get_mut(&key).filter(|entry| !entry.lost) else {
+                return false;
+            };
+            let (tell, saved) = oneshot::channel();
+            entry.checkpoints.push((checkpoint, tell));
+            table.flush_at = Some(Duration::ZERO);
+            saved
+        };
+        self.flush.notify_one();
+        saved.await.is_ok()
+    }
+
+    /// When news wants to be sent.
+    pub fn flush_at(&self) -> Option<Duration> {
+        lock(&self.table).flush_at
+    }
+
+    /// What to send now: every lease, or only those with news. In slices that a call may carry.
+    pub fn beats(&self, every: bool, now: Duration) -> Vec<Vec<LeaseBeat>> {
+        let mut table = lock(&self.table);
+        table.flush_at = None;
+        table.flushed_at = now;
+        let leases: Vec<LeaseBeat> = table
+            .entries
+            .iter()
+            .filter(|(_, entry)| !entry.lost && (every || entry.has_news()))
+            .map(|(key, entry)| LeaseBeat {
+                key: *key,
+                progress: entry.progress.clone(),
+                checkpoints: entry.checkpoints.iter().map(|(saved, _)| saved.clone()).collect(),
+            })
+            .collect();
+        leases.chunks(ITEMS_MAX).map(<[LeaseBeat]>::to_vec).collect()
+    }
+
+    /// A beat was not answered: its news wants to be sent again.
+    pub fn unanswered(&self, at: Duration) {
+        let mut table = lock(&self.table);
+        if table.entries.values().any(Entry::has_news) {
+            table.flush_at = Some(at);
+        }
+    }
+
+    /// A beat was answered: renews, cancels, gives up. `kept_until` counts from when it was sent.
+    pub fn answered(
+        &self,
+        sent: &[LeaseBeat],
+        answers: &[Answer],
+        kept_until: Duration,
+        now: Duration,
+    ) {
+        let mut table = lock(&self.table);
+        for (beat, answer) in sent.iter().zip(answers) {
+            let Some(entry) = table.entries.get_mut(&beat.key) else { continue };
+            match answer {
+                Answer::Stale => entry.lose(),
+                Answer::Yes | Answer::Cancel => {
+                    entry.kept_until = entry.kept_until.max(kept_until);
+                    entry.sent(beat);
+                }
+            }
+            if *answer == Answer::Cancel {
+                entry.ask_to_stop(Why::Cancel, now);
+            }
+        }
+        table.armed = None;
+        self.sooner.notify_one();
+    }
+
+    /// Stops what must stop by now, and says when to look again.
+    pub fn enforce(&self, now: Duration) -> Option<Duration> {
+        let mut table = lock(&self.table);
+        for entry in table.entries.values_mut().filter(|entry| !entry.settling) {
+            entry.enforce(now);
+        }
+        table.armed = table.entries.values().filter_map(Entry::moment).min();
+        table.armed
+    }
+
+    /// Asks every handler to stop; those that listen may end by themselves until `until`.
+    pub fn stop_all(&self, why: Why, until: Duration) {
+        let mut table = lock(&self.table);
+        for entry in table.entries.values_mut().filter(|entry| !entry.settling) {
+            entry.ctx.stop(why);
+            entry.abort_at = Some(if entry.ctx.listens() { until } else { Duration::ZERO });
+        }
+        table.armed = None;
+        self.sooner.notify_one();
+    }
+
+    /// Gives everything up: the worker is gone.
+    pub fn abandon(&self) {
+        let mut table = lock(&self.table);
+        for entry in table.entries.values_mut() {
+            entry.lose();
+        }
+        table.entries.clear();
+    }
+
+    /// How many settlements are not answered yet.
+    pub fn unsettled(&self) -> usize {
+        lock(&self.table).entries.values().filter(|entry| entry.settling).count()
+    }
+}
+
+impl Entry {
+    fn has_news(&self) -> bool {
+        self.progress.is_some() || !self.checkpoints.is_empty()
+    }
+
+    /// What the store has now been told.
+    fn sent(&mut self, beat: &LeaseBeat) {
+        if self.progress == beat.progress {
+            self.progress = None;
+        }
+        for (_, saved) in self.checkpoints.drain(..beat.checkpoints.len()) {
+            // The step may be gone already, dropped with its handler.
+            let _heard = saved.send(()).is_ok();
+        }
+    }
+
+    /// The lease is somebody else's, or will be: nothing of this attempt counts any more.
+    fn lose(&mut self) {
+        if self.settling {
+            return;
+        }
+        self.lost = true;
+        self.checkpoints.clear();
+        self.ctx.stop(Why::Lost);
+        self.ctx.abort();
+    }
+
+    fn ask_to_stop(&mut self, why: Why, now: Duration) {
+        if self.settling || self.abort_at.is_some() {
+            return;
+        }
+        self.ctx.stop(why);
+        self.abort_at = Some(if self.ctx.listens() { now + HANDLER_GRACE } else { now });
+    }
+
+    fn enforce(&mut self, now: Duration) {
+        if now >= self.kept_until {
+            self.lose();
+        } else if now >= self.ctx.timeout_at() {
+            self.ask_to_stop(Why::Timeout, now);
+        }
+        if self.abort_at.is_some_and(|at| now >= at) {
+            self.ctx.abort();
+        }
+    }
+
+    /// When something must be done about the handler next.
+    fn moment(&self) -> Option<Duration> {
+        if self.settling || self.lost {
+            return None;
+        }
+        Some(self.kept_until.min(self.abort_at.unwrap_or_else(|| self.ctx.timeout_at())))
+    }
+}
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(lock(&self.table).entries.keys()).finish()
+    }
+}
