@@ -3,6 +3,7 @@
 //! It knows the repository, never the inside of a crate: it starts cargo and reads files.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks")]
 
+mod codegen;
 mod gate;
 mod guides;
 mod metadata;
@@ -16,6 +17,7 @@ usage: cargo xtask COMMAND
 
   test              everything that CI runs: format, lints, generated code, tidy, tests, documents,
                     examples, guides, quickstart
+  codegen           makes the protocol's code from its definitions; --check compares
   tidy              the house rules that no compiler checks: sizes, edges, licences, budgets, links
   guides            runs the shell blocks of the guides against a server of its own";
 
@@ -24,6 +26,8 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["test"] => gate::run(),
+        ["codegen"] => codegen::run(false),
+        ["codegen", "--check"] => codegen::run(true),
         ["tidy"] => tidy::run(),
         ["guides"] => guides::run(),
         [] | ["help" | "--help" | "-h"] => {
