@@ -1,1 +1,24 @@
-//! Server of the Haulier task queue: gRPC and HTTP/JSON on one port.
+//! The server of Haulier: gRPC and HTTP/JSON on one port, over any store.
+//!
+//! It adds no semantics. What a call means is the store's to say; the server reads it, hands it on and
+//! writes the answer, within limits.
+//!
+//! | where | what |
+//! |---|---|
+//! | [`config`] | one table of settings, read from flags, environment, file and defaults |
+//! | [`api`] | the types of the HTTP interface, also what the command line prints as JSON |
+//! | `http` | the HTTP calls: routes, bodies, errors |
+//! | [`run`] | the life of a server: open, bind, serve, drain, close; exit codes |
+//! | [`logs`] | the shape of log lines |
+//! | [`shared`] | what every call needs: the store, time, chance, the drain |
+
+pub mod api;
+pub mod config;
+mod http;
+pub mod logs;
+pub mod run;
+pub mod shared;
+
+pub use config::{Config, ConfigError, Sources};
+pub use run::{Bound, Server, StartError, exit_code};
+pub use shared::Shared;

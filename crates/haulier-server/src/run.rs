@@ -1,0 +1,212 @@
+//! The life of a server: open its store, bind its port, serve, drain, close.
+//!
+//! What keeps a server from starting, or makes it stop by itself, is a [`StartError`]; each has an exit
+//! code. Nothing here knows a call.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum_server::Handle;
+use axum_server::accept::NoDelayAcceptor;
+use haulier_core::{Clock, Durability, Entropy, Store};
+
+use crate::config::{Config, ConfigError};
+use crate::http;
+use crate::shared::Shared;
+
+/// A connection that has not sent a request this long, or sends its headers that slowly, is closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// How often a quiet HTTP/2 connection is asked whether it is still there.
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// Streams that a client may have open on one HTTP/2 connection.
+const STREAMS_MAX: u32 = 256;
+/// Streams that a client opened and reset before they were answered; beyond it the connection is closed.
+const PENDING_RESETS_MAX: usize = 20;
+/// What may be under way to the server on one HTTP/2 connection, in bytes.
+const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+
+/// Why a server did not start, or stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The address is not loopback.
+    #[error(
+        "`listen` is {0}, which other machines can reach; TLS and authentication come with a later \
+         release: listen on a loopback address such as 127.0.0.1:7420"
+    )]
+    NotLoopback(SocketAddr),
+    /// The store is weaker than the settings demand.
+    #[error(
+        "store {store} has durability class {class} ({}), below `min_durability` = {demanded}; choose \
+         another store or lower `min_durability`",
+        class.explain()
+    )]
+    BelowClass {
+        /// The store.
+        store: String,
+        /// What it keeps.
+        class: Durability,
+        /// What was demanded.
+        demanded: Durability,
+    },
+    /// The port cannot be had.
+    #[error("cannot listen on {address}: {source}; {}", listen_hint(source))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Serving ended by itself.
+    #[error("serving failed: {0}")]
+    Serving(io::Error),
+}
+
+fn listen_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another program uses it: stop that one, or set `listen`",
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need rights: set `listen` to a higher one"
+        }
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address: set `listen`",
+        _ => "set `listen` to another address",
+    }
+}
+
+/// The exit code of a process whose server ended with this error.
+pub const fn exit_code(error: &StartError) -> u8 {
+    match error {
+        StartError::Config(_)
+        | StartError::NotLoopback(_)
+        | StartError::BelowClass { .. }
+        | StartError::Listen { .. } => 78,
+        StartError::Serving(_) => 74,
+    }
+}
+
+/// A server that is not bound yet.
+#[derive(Debug)]
+pub struct Server {
+    shared: Shared,
+    config: Config,
+}
+
+impl Server {
+    /// A server over anyone's store, with the machine's clock and dice.
+    pub fn over(store: Arc<dyn Store>, config: Config) -> Self {
+        let clock = Arc::new(haulier_core::SystemClock::new());
+        let entropy = Arc::new(haulier_core::SeededEntropy::from_u64(0));
+        Self::with(store, config, clock, entropy)
+    }
+
+    /// The same, with another clock and other dice: for tests.
+    pub fn with(
+        store: Arc<dyn Store>,
+        config: Config,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self { shared: Shared::new(store, clock, entropy), config }
+    }
+
+    /// Checks the settings and takes the port.
+    ///
+    /// # Errors
+    /// If the address is not loopback or not free, or the store is weaker than demanded.
+    pub fn bind(self) -> Result<Bound, StartError> {
+        let Config { listen, min_durability, .. } = self.config;
+        if !listen.ip().is_loopback() {
+            return Err(StartError::NotLoopback(listen));
+        }
+        let capabilities = self.shared.capabilities();
+        if capabilities.durability < min_durability {
+            return Err(StartError::BelowClass {
+                store: capabilities.store,
+                class: capabilities.durability,
+                demanded: min_durability,
+            });
+        }
+        let refused = |source| StartError::Listen { address: listen, source };
+        let listener = TcpListener::bind(listen).map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        Ok(Bound { shared: self.shared, config: self.config, listener, address })
+    }
+}
+
+/// A server that has its port.
+#[derive(Debug)]
+pub struct Bound {
+    shared: Shared,
+    config: Config,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Bound {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What its calls share: a test or an embedding program may look at it.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Serves until `shutdown` is ready, then drains: no new connection, no new lease; what runs may end
+    /// within the drain timeout.
+    ///
+    /// # Errors
+    /// If the listener fails.
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), StartError> {
+        let Self { shared, config, listener, .. } = self;
+        let handle = Handle::new();
+        let app = http::around(http::router(&shared), &shared);
+        let serving = listen(listener, app, handle.clone()).map_err(StartError::Serving)?;
+        tokio::pin!(serving);
+        tokio::select! {
+            ended = &mut serving => return ended.map_err(StartError::Serving),
+            () = shutdown => {}
+        }
+        tracing::info!("draining");
+        shared.draining.cancel();
+        handle.graceful_shutdown(Some(config.drain_timeout));
+        serving.await.map_err(StartError::Serving)
+    }
+}
+
+type Serving = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+
+/// One port for every protocol, within limits.
+fn listen(listener: TcpListener, app: Router, handle: Handle<SocketAddr>) -> io::Result<Serving> {
+    let mut server = axum_server::from_tcp(listener)?
+        .acceptor(NoDelayAcceptor::new())
+        .first_request_timeout(IDLE_TIMEOUT)
+        .accept_error_handler(|_, error| tracing::warn!("cannot accept a connection: {error}"))
+        .handle(handle);
+    let builder = server.http_builder();
+    builder.http1().header_read_timeout(IDLE_TIMEOUT);
+    builder
+        .http2()
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_EVERY);
+    Ok(Box::pin(server.serve(app.into_make_service())))
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.address)
+    }
+}
