@@ -7,7 +7,7 @@ use haulier_core::{
 };
 
 use crate::enums;
-use crate::lease::{decode_checkpoints, decode_kinds, decode_queues, encode_checkpoints, key};
+use crate::lease::{decode_checkpoints, decode_kinds, decode_queues, encode_checkpoints, key, own};
 use crate::pb;
 use crate::task::{encode_id, ms, span};
 use crate::wrong::{Wrong, all, at, required};
@@ -83,11 +83,9 @@ pub fn decode_beats(beats: Vec<pb::Beat>) -> Result<Vec<Beat>> {
 ///
 /// # Errors
 /// A field that is wrong, or the name of another worker.
-pub fn decode_own_beat(beat: pb::Beat, worker: &WorkerId) -> Result<Beat> {
-    if !beat.worker.is_empty() && beat.worker != worker.as_str() {
-        let detail = format!("is not {worker}, to whom this stream belongs");
-        return Err(Wrong::new("beat.worker", detail).into());
-    }
+pub fn decode_own_beat(beat: Option<pb::Beat>, worker: &WorkerId) -> Result<Beat> {
+    let mut beat = required(beat, "beat")?;
+    own(&mut beat.worker, worker, "beat.worker")?;
     Ok(decode(beat, worker.clone()).map_err(|wrong| wrong.within("beat"))?)
 }
 

@@ -45,14 +45,6 @@ pub(crate) fn decode_queues(queues: &[String]) -> Result<Vec<QueueName>, Wrong> 
     queues.iter().map(|queue| QueueName::new(queue).map_err(at("queues"))).collect()
 }
 
-/// Reads the kinds of a worker.
-///
-/// # Errors
-/// The first that is no name.
-pub fn decode_kind_names(kinds: &[String]) -> Result<Arc<[Kind]>> {
-    Ok(decode_kinds(kinds)?.into())
-}
-
 /// What a worker would like to have.
 pub fn encode_want(want: &Want) -> pb::Want {
     pb::Want {
@@ -77,6 +69,27 @@ pub fn encode_want(want: &Want) -> pb::Want {
 /// The first field that is wrong.
 pub fn decode_wants(wants: Vec<pb::Want>) -> Result<Vec<Want>> {
     Ok(all(wants, "wants", decode_want)?)
+}
+
+/// Reads a want of `worker`'s stream, which need not name it again.
+///
+/// # Errors
+/// A field that is wrong, or the name of another worker.
+pub fn decode_own_want(want: Option<pb::Want>, worker: &WorkerId) -> Result<Want> {
+    let mut want = required(want, "want")?;
+    own(&mut want.worker, worker, "want.worker")?;
+    Ok(decode_want(want).map_err(|wrong| wrong.within("want"))?)
+}
+
+/// Fills in, or compares, the name of the worker to whom a stream belongs.
+pub(crate) fn own(name: &mut String, worker: &WorkerId, field: &'static str) -> Result<(), Wrong> {
+    if name.is_empty() {
+        worker.as_str().clone_into(name);
+    }
+    if name != worker.as_str() {
+        return Err(Wrong::new(field, format!("is not {worker}, to whom this stream belongs")));
+    }
+    Ok(())
 }
 
 fn decode_want(want: pb::Want) -> Result<Want, Wrong> {

@@ -923,65 +923,53 @@ pub struct Hello {
     /// What it tells of itself.
     #[prost(message, optional, tag = "2")]
     pub about: ::core::option::Option<WorkerAbout>,
-    /// The kinds that it wants; empty: every kind.
-    #[prost(string, repeated, tag = "3")]
-    pub kinds: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// How long its leases last without a beat; absent: 30 s.
-    #[prost(uint64, optional, tag = "4")]
+    /// How long the leases of `held` last from now on; absent: 30 s.
+    #[prost(uint64, optional, tag = "3")]
     pub ttl_ms: ::core::option::Option<u64>,
     /// Leases of an earlier stream: renewed, answered in Welcome. At most 1,000; a beat takes more.
-    #[prost(message, repeated, tag = "5")]
+    #[prost(message, repeated, tag = "4")]
     pub held: ::prost::alloc::vec::Vec<LeaseKey>,
 }
-/// The server's terms.
+/// The answer to Hello.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Welcome {
-    /// How long leases last; the worker beats every third of it.
-    #[prost(uint64, tag = "1")]
-    pub ttl_ms: u64,
     /// What operators want of the worker.
-    #[prost(enumeration = "Directive", tag = "2")]
+    #[prost(enumeration = "Directive", tag = "1")]
     pub directive: i32,
     /// One answer a lease of Hello, in order.
-    #[prost(enumeration = "Held", repeated, tag = "3")]
+    #[prost(enumeration = "Held", repeated, tag = "2")]
     pub held: ::prost::alloc::vec::Vec<i32>,
     /// Largest payload or result, in bytes.
-    #[prost(uint64, tag = "4")]
+    #[prost(uint64, tag = "3")]
     pub payload_bytes_max: u64,
 }
-/// Deliveries that the worker allows. Totals since Hello: harmless to repeat. A lower total takes credit
-/// back; the server confirms that with a Deliver, be it empty, whose `seen` has reached this frame.
+/// Deliveries that the worker allows. Each credit is used up by the one Deliver that bears its number; it
+/// waits for tasks as long as the stream lasts. Sent again with a want of zero it is taken back, which an
+/// empty Deliver confirms (or a full one, that was under way). A worker may have 64 credits out.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Credit {
-    /// Over all queues.
+    /// The worker's number of the credit.
     #[prost(uint64, tag = "1")]
-    pub upto: u64,
-    /// The queues that it serves now, each with its own total. Replaces the list before.
-    #[prost(message, repeated, tag = "2")]
-    pub queues: ::prost::alloc::vec::Vec<QueueCredit>,
-    /// The next Deliver that brings something uses all credit up, so that nothing comes unasked.
-    #[prost(bool, tag = "3")]
-    pub once: bool,
+    pub number: u64,
+    /// What it would like to have; its worker may be left out.
+    #[prost(message, optional, tag = "2")]
+    pub want: ::core::option::Option<Want>,
 }
-/// One queue of a credit.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct QueueCredit {
-    /// The queue.
-    #[prost(string, tag = "1")]
-    pub queue: ::prost::alloc::string::String,
-    /// Deliveries from it since Hello.
-    #[prost(uint64, tag = "2")]
-    pub upto: u64,
-}
-/// What one claim gave the worker; a claim that is larger than a frame comes in several.
+/// What a credit brought. A claim that is larger than a frame comes in several.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Deliver {
+    /// The number of the credit.
+    #[prost(uint64, tag = "1")]
+    pub credit: u64,
     /// The leases.
-    #[prost(message, repeated, tag = "1")]
+    #[prost(message, repeated, tag = "2")]
     pub leases: ::prost::alloc::vec::Vec<Lease>,
     /// More of the same claim follows.
-    #[prost(bool, tag = "2")]
+    #[prost(bool, tag = "3")]
     pub more: bool,
+    /// Why there is nothing: the want breaks a rule.
+    #[prost(message, optional, tag = "4")]
+    pub problem: ::core::option::Option<Problem>,
 }
 /// Ends of leases. A batch without its answer is sent again after a reconnect, unchanged.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -62,7 +62,7 @@ fn a_failure_without_a_decision_is_left_to_the_server() {
 #[test]
 fn a_beat_may_not_speak_for_another_worker() {
     let own = lease::decode_worker("w-1").unwrap();
-    let beat = |worker: &str| pb::Beat { worker: worker.to_owned(), ..pb::Beat::default() };
+    let beat = |name: &str| Some(pb::Beat { worker: name.to_owned(), ..pb::Beat::default() });
     assert_eq!(beat::decode_own_beat(beat(""), &own).unwrap().worker, own);
     assert_eq!(beat::decode_own_beat(beat("w-1"), &own).unwrap().worker, own);
     assert_eq!(field(&beat::decode_own_beat(beat("w-2"), &own).unwrap_err()), "beat.worker");
