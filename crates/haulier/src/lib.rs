@@ -37,6 +37,9 @@ pub use haulier_worker::{
 };
 pub use sent::{ResultError, Sent};
 
+#[cfg(feature = "derive")]
+pub use haulier_derive::Task;
+
 /// What nearly every program uses.
 pub mod prelude {
     pub use crate::{Client, Ctx, Raw, State, Task, TaskError, Worker, connect};
