@@ -84,6 +84,13 @@ impl Builder {
         Ok(builder.tls(ca, identity))
     }
 
+    /// Connects elsewhere than the environment says.
+    #[must_use]
+    pub fn url(mut self, url: impl Into<String>) -> Self {
+        self.url = url.into();
+        self
+    }
+
     /// Proves who is calling.
     #[must_use]
     pub fn token(mut self, token: impl Into<String>) -> Self {
