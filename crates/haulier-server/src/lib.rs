@@ -14,11 +14,13 @@
 
 pub mod api;
 pub mod config;
+mod decide;
 mod http;
 pub mod logs;
 pub mod run;
 pub mod shared;
 
 pub use config::{Config, ConfigError, Sources};
+pub use http::openapi;
 pub use run::{Bound, Server, StartError, exit_code};
 pub use shared::Shared;

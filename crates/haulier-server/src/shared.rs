@@ -50,6 +50,16 @@ impl Shared {
         self.draining.is_cancelled()
     }
 
+    /// The answer of a call that waits, or `None` once the server drains. Dropping the call is safe: no
+    /// verb of a store loses anything by it.
+    pub async fn unless_draining<T>(&self, call: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            answer = call => Some(answer),
+            () = self.draining.cancelled() => None,
+        }
+    }
+
     /// Refuses what a draining server does not begin any more.
     ///
     /// # Errors

@@ -37,11 +37,12 @@ pub enum Chosen {
 /// What came of it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct BulkChanged {
-    /// Tasks that this call looked at.
-    pub matched: usize,
-    /// Tasks that were changed, or would be.
-    pub changed: usize,
-    /// One answer a task; empty for a dry run by filter.
+    /// Tasks that were named and exist, or that match.
+    pub matched: u64,
+    /// Tasks that were changed; none in a dry run.
+    pub changed: u64,
+    /// By ids: one answer a task, in their order. By filter: those that could not be changed. Empty for a
+    /// dry run.
     pub answers: Vec<BulkAnswer>,
     /// There are more: give it as `page_token`. Absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]

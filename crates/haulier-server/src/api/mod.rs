@@ -30,6 +30,7 @@ pub use lease::{
 };
 pub use pairs::Pairs;
 pub use problem::{FieldProblem, Problem, Refused};
+pub(crate) use queue::approximate;
 pub use queue::{
     Queue, QueuePage, Rates, Retain, RetainPatch, Settings, SettingsPatch, StateCounts,
 };

@@ -1,6 +1,5 @@
 //! Queues: how they stand, and what operators set on them.
 
-use haulier_core::QueueName;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
@@ -213,11 +212,15 @@ impl Queue {
 impl Rates {
     /// How long so many tasks will take; `None` if nothing finishes.
     fn time_for(&self, tasks: u64) -> Option<Span> {
-        let tasks = u32::try_from(tasks).map_or(f64::from(u32::MAX), f64::from);
-        if tasks == 0.0 {
+        if tasks == 0 {
             return Some(Span(std::time::Duration::ZERO));
         }
-        let seconds = (tasks / self.finished * 1_000.0).round() / 1_000.0;
+        let seconds = (approximate(tasks) / self.finished * 1_000.0).round() / 1_000.0;
         std::time::Duration::try_from_secs_f64(seconds).ok().map(Span)
     }
+}
+
+/// A count as a number to divide; counts beyond four thousand million are as good as that many.
+pub(crate) fn approximate(count: u64) -> f64 {
+    u32::try_from(count).map_or(f64::from(u32::MAX), f64::from)
 }

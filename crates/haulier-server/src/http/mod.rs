@@ -5,28 +5,42 @@
 //! beside it.
 
 mod body;
+mod change;
+mod delivery;
 mod guard;
+mod health;
+mod openapi;
+mod pages;
 mod problem;
+mod queues;
+mod rates;
 mod request;
+mod tasks;
+mod work;
+
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{FromRef, Request};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
-use haulier_core::{Code, Error};
-use http::StatusCode;
+use axum::routing::{get, post};
+use haulier_core::{Code, Error, limits};
+use http::{Method, StatusCode};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::shared::Shared;
 use problem::Fault;
 
+pub use openapi::openapi;
+
 /// Where the interface begins.
-pub(crate) const BASE: &str = "/api/v1";
+const BASE: &str = "/api/v1";
 
 /// What handlers share.
 #[derive(Debug, Clone)]
 struct App {
     shared: Shared,
+    readings: Arc<rates::Readings>,
 }
 
 impl FromRef<App> for Shared {
@@ -37,8 +51,40 @@ impl FromRef<App> for Shared {
 
 /// Every HTTP call, without the layers of [`around`].
 pub(crate) fn router(shared: &Shared) -> Router {
-    let app = App { shared: shared.clone() };
-    Router::new().fallback(no_such_path).method_not_allowed_fallback(wrong_method).with_state(app)
+    let app = App { shared: shared.clone(), readings: Arc::default() };
+    Router::new()
+        .nest(BASE, interface().layer(from_fn(guard::check_accept)))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/openapi.json", get(openapi::serve))
+        .route("/errors/{code}", get(pages::error))
+        .route("/", get(pages::root))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(async |method: Method| wrong_method(&method))
+        .with_state(app)
+}
+
+/// The calls below [`BASE`]. The router matches whole segments: the verb behind the colon of
+/// `/tasks/{id}:cancel` is taken apart by [`body::Segment`].
+fn interface() -> Router<App> {
+    Router::new()
+        .route("/tasks", get(tasks::list).post(tasks::enqueue))
+        .route("/tasks:batch", post(tasks::enqueue_many))
+        .route("/tasks:cancel", post(change::cancel_many))
+        .route("/tasks:rerun", post(change::rerun_many))
+        .route("/tasks:delete", post(change::delete_many))
+        .route("/tasks/{id}", get(tasks::show).post(change::act).delete(change::delete))
+        .route("/leases", post(work::lease))
+        .route("/beats", post(work::beat))
+        .route("/settlements", post(work::settle))
+        .route("/dead", get(tasks::list_dead))
+        .route("/dead:rerun", post(change::rerun_dead))
+        .route("/dead:delete", post(change::delete_dead))
+        .route("/queues", get(queues::list))
+        .route("/queues/{queue}", get(queues::show).patch(queues::configure))
+        .route("/workers", get(queues::list_workers))
+        .route("/workers/{worker}", post(queues::direct))
+        .route("/about", get(health::about))
 }
 
 /// Wraps every call, of whichever protocol: id and errors outermost, then panics, then the guard.
@@ -49,18 +95,37 @@ pub(crate) fn around(router: Router, shared: &Shared) -> Router {
         .layer(from_fn_with_state(shared.clone(), request::identify))
 }
 
-async fn no_such_path(request: Request) -> Response {
+async fn no_such_path(request: Request) -> Fault {
     let shown: String = request.uri().path().chars().take(80).collect();
     let text =
         format!("there is nothing at {shown:?}; the interface is described by /openapi.json");
-    Fault::from(Error::new(Code::NotFound, text)).into_response()
+    Error::new(Code::NotFound, text).into()
 }
 
-async fn wrong_method(request: Request) -> Response {
+fn wrong_method(method: &Method) -> Fault {
     Fault::new(
         StatusCode::METHOD_NOT_ALLOWED,
         Code::Invalid,
-        format!("{} is not allowed here; the header Allow lists what is", request.method()),
+        format!("{method} is not allowed here; the header Allow lists what is"),
     )
-    .into_response()
+}
+
+/// The one answer to one item.
+fn one<T>(answers: Vec<T>) -> Result<T, Error> {
+    match <[T; 1]>::try_from(answers) {
+        Ok([answer]) => Ok(answer),
+        Err(answers) => {
+            Err(Error::internal(format!("the store gave {} answers to one item", answers.len())))
+        }
+    }
+}
+
+/// Refuses calls with more items than a store takes at once.
+fn check_items(field: &str, count: usize) -> Result<(), Error> {
+    if count <= limits::ITEMS_MAX {
+        return Ok(());
+    }
+    let text =
+        format!("{field} has {count} items; at most {} a call are allowed", limits::ITEMS_MAX);
+    Err(Error::new(Code::TooLarge, text))
 }
