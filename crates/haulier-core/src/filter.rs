@@ -101,6 +101,13 @@ impl Filter {
         self.terms.iter().any(|term| matches!(term, Term::Label(..)))
     }
 
+    /// The filter without its terms on labels: what a store can decide before it reads them.
+    #[must_use]
+    pub fn without_labels(&self) -> Self {
+        let terms = self.terms.iter().filter(|term| !matches!(term, Term::Label(..)));
+        Self { terms: terms.cloned().collect() }
+    }
+
     /// Whether a task matches; `now` is the store's wall clock.
     pub fn matches(&self, subject: &Subject<'_>, now: Timestamp) -> bool {
         let age = now.since(subject.enqueued_at);
