@@ -3,9 +3,7 @@
 
 use std::time::Duration;
 
-use haulier_core::{
-    Failure, Include, LeaseKey, Outcome, Policy, Result, TaskView, limits, retry,
-};
+use haulier_core::{Failure, Include, LeaseKey, Outcome, Policy, Result, TaskView, limits, retry};
 
 use crate::shared::Shared;
 

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`config`] | one table of settings, read from flags, environment, file and defaults |
 //! | [`api`] | the types of the HTTP interface, also what the command line prints as JSON |
+//! | `grpc` | the gRPC services, the worker's stream among them |
 //! | `http` | the HTTP calls: routes, bodies, errors |
 //! | [`run`] | the life of a server: open, bind, serve, drain, close; exit codes |
 //! | [`logs`] | the shape of log lines |
@@ -15,6 +16,7 @@
 pub mod api;
 pub mod config;
 mod decide;
+mod grpc;
 mod http;
 pub mod logs;
 pub mod run;

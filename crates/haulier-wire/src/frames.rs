@@ -28,6 +28,11 @@ pub fn cut<M: Message>(items: Vec<M>) -> Vec<Vec<M>> {
     frames
 }
 
+/// How many bytes a message takes.
+pub fn length<M: Message>(message: &M) -> usize {
+    message.encoded_len()
+}
+
 /// Checks that a call or frame has no more items than the limit.
 ///
 /// # Errors

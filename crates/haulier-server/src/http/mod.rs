@@ -23,11 +23,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{FromRef, Request};
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use haulier_core::{Code, Error, limits};
 use http::{Method, StatusCode};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::grpc;
 use crate::shared::Shared;
 use problem::Fault;
 
@@ -95,11 +97,14 @@ pub(crate) fn around(router: Router, shared: &Shared) -> Router {
         .layer(from_fn_with_state(shared.clone(), request::identify))
 }
 
-async fn no_such_path(request: Request) -> Fault {
+async fn no_such_path(request: Request) -> Response {
+    if grpc::is_grpc(request.headers()) {
+        return grpc::unimplemented();
+    }
     let shown: String = request.uri().path().chars().take(80).collect();
     let text =
         format!("there is nothing at {shown:?}; the interface is described by /openapi.json");
-    Error::new(Code::NotFound, text).into()
+    Fault::from(Error::new(Code::NotFound, text)).into_response()
 }
 
 fn wrong_method(method: &Method) -> Fault {

@@ -1,0 +1,467 @@
+//! The life of one worker's stream, from Hello to its end.
+//!
+//! A session knows what it has delivered and what of it is not over. When the stream is lost, those
+//! leases are shortened to the grace of a lost stream, in which the same worker may take them back. It
+//! renews nothing by itself: a connection that lives proves nothing about the worker behind it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use haulier_core::{
+    Beat, Code, Directive, Error, Lease, LeaseBeat, LeaseKey, Result, WorkerId, limits,
+};
+use haulier_wire::frames;
+use haulier_wire::pb::server_frame::Frame;
+use haulier_wire::pb::worker_frame::Frame as Up;
+use haulier_wire::pb::{self, ServerFrame, WorkerFrame};
+use haulier_wire::status::{to_problem, to_status};
+use haulier_wire::{beat, lease};
+use tokio::sync::mpsc;
+use tonic::{Status, Streaming};
+
+use super::claimer::{Ask, Claimed, Claims};
+use super::down::{Down, Gone, cancel};
+use super::jobs::{self, Done};
+use super::sessions::{Seat, Sessions};
+use crate::grpc::release;
+use crate::shared::Shared;
+
+/// A stream that has not said Hello by then is closed.
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// Settlements and beats of a stream that may be under way in the store; beyond it nothing is read.
+const JOBS_MAX: usize = 16;
+/// Credits that a worker may have out.
+const CREDITS_MAX: usize = 64;
+
+/// Why a stream ends.
+enum End {
+    /// The connection is gone, or the worker has a newer one.
+    Lost,
+    /// The worker said Bye.
+    Bye,
+    /// The server drains: the worker goes elsewhere, with its leases.
+    Draining,
+    /// The worker broke the protocol.
+    Broken(Error),
+}
+
+impl From<Gone> for End {
+    fn from(_: Gone) -> Self {
+        Self::Lost
+    }
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+/// Serves a stream until it ends.
+pub(in crate::grpc) async fn serve(
+    shared: Shared,
+    sessions: Arc<Sessions>,
+    claims: Claims,
+    mut up: Streaming<WorkerFrame>,
+    down: mpsc::Sender<Result<ServerFrame, Status>>,
+) {
+    let mut down = Down::new(down);
+    let opened = tokio::select! {
+        opened = open(&shared, &sessions, &mut up, &mut down) => opened,
+        () = shared.draining.cancelled() => return,
+    };
+    match opened {
+        Ok(opened) => Session::new(shared, claims, opened, down).live(up).await,
+        Err(End::Broken(error)) => down.end(to_status(&error)),
+        Err(End::Lost | End::Bye | End::Draining) => {}
+    }
+}
+
+/// A worker that said Hello.
+struct Opened {
+    seat: Seat,
+    worker: WorkerId,
+    ttl: Duration,
+    held: HashSet<LeaseKey>,
+    directive: Directive,
+}
+
+/// Hears Hello, takes the worker's leases back, says Welcome.
+async fn open(
+    shared: &Shared,
+    sessions: &Arc<Sessions>,
+    up: &mut Streaming<WorkerFrame>,
+    down: &mut Down,
+) -> Result<Opened, End> {
+    let first = tokio::select! {
+        first = up.message() => first.map_err(|_| End::Lost)?.ok_or(End::Lost)?,
+        () = shared.clock.sleep(HELLO_WITHIN) => {
+            return Err(Error::invalid("hello", "did not come in time").into());
+        }
+    };
+    let (1, Some(Up::Hello(hello))) = (first.seq, first.frame) else {
+        return Err(Error::invalid("hello", "must be the first frame, with seq 1").into());
+    };
+    frames::check_items(hello.held.len(), "leases")?;
+    let worker = lease::decode_worker(&hello.worker)?;
+    let about = beat::decode_about(hello.about)?;
+    let keys = lease::decode_keys(hello.held)?;
+    let ttl = hello.ttl_ms.map_or(limits::LEASE_TTL_DEFAULT, Duration::from_millis);
+    let seat = sessions.join(worker.clone()).await;
+    let leases = keys.iter().copied().map(LeaseBeat::renew).collect();
+    let taken_back = Beat { worker: worker.clone(), about, ttl, leases };
+    let reply = jobs::one_reply(shared, taken_back).await?;
+    let held = keys.into_iter().zip(&reply.held);
+    let held = held.filter(|(_, held)| **held != haulier_core::Held::Stale);
+    let held = held.map(|(key, _)| key).collect();
+    let payload_bytes_max = shared.capabilities().payload_bytes_max;
+    let welcome = pb::Welcome {
+        directive: beat::encode_directive(reply.directive),
+        held: beat::encode_held(&reply.held),
+        payload_bytes_max: u64::try_from(payload_bytes_max).unwrap_or(u64::MAX),
+    };
+    down.send(Frame::Welcome(welcome), 1, &seat.superseded).await?;
+    Ok(Opened { seat, worker, ttl, held, directive: reply.directive })
+}
+
+struct Session {
+    shared: Shared,
+    seat: Seat,
+    worker: WorkerId,
+    claims: Claims,
+    down: Down,
+    /// The last frame of the worker that was handled; the claimer reads it, too.
+    seen: Arc<AtomicU64>,
+    /// Delivered or taken back, and not over as far as is known.
+    held: HashSet<LeaseKey>,
+    /// The shortest ttl that the worker asked for: a lost stream never makes a lease longer.
+    ttl: Duration,
+    /// Credits that are out.
+    credits: HashSet<u64>,
+    claimed: (mpsc::Sender<Claimed>, mpsc::Receiver<Claimed>),
+    jobs: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// Waits for news; `None` until the next beat if there was nothing to tell.
+    watch: Option<BoxFuture<'static, Result<bool>>>,
+    /// What the worker was told.
+    directive: Directive,
+    cancelled: HashSet<LeaseKey>,
+    draining: bool,
+}
+
+impl Session {
+    fn new(shared: Shared, claims: Claims, opened: Opened, down: Down) -> Self {
+        let Opened { seat, worker, ttl, held, directive } = opened;
+        Self {
+            watch: Some(jobs::watch(&shared, &worker)),
+            shared,
+            seat,
+            worker,
+            claims,
+            down,
+            seen: Arc::new(AtomicU64::new(1)),
+            held,
+            ttl,
+            credits: HashSet::new(),
+            claimed: mpsc::channel(CREDITS_MAX),
+            jobs: FuturesUnordered::new(),
+            directive,
+            cancelled: HashSet::new(),
+            draining: false,
+        }
+    }
+
+    async fn live(mut self, mut up: Streaming<WorkerFrame>) {
+        let end = loop {
+            if let Err(end) = self.step(&mut up).await {
+                break end;
+            }
+        };
+        self.end(end).await;
+    }
+
+    fn seen(&self) -> u64 {
+        self.seen.load(Ordering::Acquire)
+    }
+
+    /// Waits for one thing to happen, and deals with it.
+    async fn step(&mut self, up: &mut Streaming<WorkerFrame>) -> Result<(), End> {
+        if self.draining && self.jobs.is_empty() && self.credits.is_empty() {
+            return Err(End::Draining);
+        }
+        let reads = !self.draining && self.jobs.len() < JOBS_MAX;
+        tokio::select! {
+            () = self.seat.superseded.cancelled() => Err(End::Lost),
+            () = self.down.gone() => Err(End::Lost),
+            () = self.shared.draining.cancelled(), if !self.draining => {
+                self.draining = true;
+                self.withdraw_all().await;
+                Ok(())
+            }
+            frame = up.message(), if reads => match frame {
+                Ok(Some(frame)) => self.read(frame).await,
+                Ok(None) => Err(End::Lost),
+                Err(status) => Err(lost_or_broken(&status)),
+            },
+            Some(done) = self.jobs.next() => self.done(done).await,
+            Some(claimed) = self.claimed.1.recv() => self.deliver(claimed).await,
+            news = heard(&mut self.watch) => {
+                self.heard(news);
+                Ok(())
+            }
+        }
+    }
+
+    async fn read(&mut self, frame: WorkerFrame) -> Result<(), End> {
+        let expected = self.seen() + 1;
+        if frame.seq != expected {
+            let detail = format!("is {}; the next frame has {expected}", frame.seq);
+            return Err(Error::invalid("seq", detail).into());
+        }
+        match frame.frame {
+            Some(Up::Credit(credit)) => self.credit(credit).await?,
+            Some(Up::Settle(settle)) => {
+                frames::check_items(settle.settlements.len(), "settlements")?;
+                self.jobs.push(Box::pin(jobs::settle(self.shared.clone(), settle)));
+            }
+            Some(Up::Beat(frame)) => self.beat(frame)?,
+            Some(Up::Bye(bye)) => {
+                frames::check_items(bye.release.len(), "leases")?;
+                release(&*self.shared.store, lease::decode_keys(bye.release)?).await;
+                return Err(End::Bye);
+            }
+            Some(Up::Hello(_)) => {
+                return Err(Error::invalid("hello", "was said already").into());
+            }
+            None => return Err(Error::invalid("frame", "is empty, or of a newer release").into()),
+        }
+        self.seen.store(frame.seq, Ordering::Release);
+        Ok(())
+    }
+
+    fn beat(&mut self, frame: pb::BeatFrame) -> Result<()> {
+        let beat = beat::decode_own_beat(frame.beat, &self.worker)?;
+        frames::check_items(beat.leases.len(), "leases")?;
+        // What is listed is this stream's to lose, whichever way it was leased. A lease that is over
+        // is answered as stale, and goes again.
+        self.held.extend(beat.leases.iter().map(|lease| lease.key));
+        if self.watch.is_none() {
+            self.watch = Some(jobs::watch(&self.shared, &self.worker));
+        }
+        self.jobs.push(Box::pin(jobs::beat(self.shared.clone(), frame.batch, beat)));
+        Ok(())
+    }
+
+    async fn credit(&mut self, credit: pb::Credit) -> Result<(), End> {
+        let want = lease::decode_own_want(credit.want, &self.worker)?;
+        let number = credit.number;
+        if want.max == 0 {
+            if self.credits.contains(&number) {
+                self.claims.withdraw((self.seat.session, number)).await;
+                return Ok(());
+            }
+            return self.deliver_nothing(number, None).await;
+        }
+        if let Err(refusal) = want.check() {
+            return self.deliver_nothing(number, Some(&refusal.into())).await;
+        }
+        if self.credits.len() == CREDITS_MAX {
+            let detail = format!("{CREDITS_MAX} credits are out already");
+            return Err(Error::invalid("credit", detail).into());
+        }
+        // Said twice is said once.
+        if self.credits.insert(number) {
+            self.ttl = self.ttl.min(want.ttl);
+            let ask = Ask {
+                credit: (self.seat.session, number),
+                want,
+                seen: Arc::clone(&self.seen),
+                to: self.claimed.0.clone(),
+            };
+            self.claims.ask(ask).await;
+        }
+        Ok(())
+    }
+
+    async fn deliver_nothing(&mut self, credit: u64, why: Option<&Error>) -> Result<(), End> {
+        let problem = why.map(to_problem);
+        let frame = pb::Deliver { credit, problem, ..pb::Deliver::default() };
+        let seen = self.seen() + 1;
+        Ok(self.down.send(Frame::Deliver(frame), seen, &self.seat.superseded).await?)
+    }
+
+    async fn deliver(&mut self, claimed: Claimed) -> Result<(), End> {
+        let Claimed { credit: (_, credit), leases, seen } = claimed;
+        self.credits.remove(&credit);
+        let leases = match leases {
+            Ok(leases) => leases,
+            Err(error) => {
+                let problem = Some(to_problem(&error));
+                let frame = pb::Deliver { credit, problem, ..pb::Deliver::default() };
+                self.down.send(Frame::Deliver(frame), seen, &self.seat.superseded).await?;
+                return Ok(());
+            }
+        };
+        if self.draining && !leases.is_empty() {
+            release(&*self.shared.store, keys(&leases)).await;
+            return Ok(());
+        }
+        self.write(credit, &leases, seen).await
+    }
+
+    async fn write(&mut self, credit: u64, leases: &[Lease], seen: u64) -> Result<(), End> {
+        let mut frames = frames::cut(leases.iter().map(lease::encode_lease).collect());
+        if frames.is_empty() {
+            frames.push(Vec::new());
+        }
+        let last = frames.len() - 1;
+        let mut written = 0;
+        for (at, frame) in frames.into_iter().enumerate() {
+            let end = written + frame.len();
+            let deliver = pb::Deliver { credit, leases: frame, more: at < last, problem: None };
+            let sent = self.down.send(Frame::Deliver(deliver), seen, &self.seat.superseded).await;
+            if let Err(gone) = sent {
+                // These surely did not reach the worker; those before may have.
+                release(&*self.shared.store, keys(&leases[written..])).await;
+                return Err(gone.into());
+            }
+            self.held.extend(leases[written..end].iter().map(|lease| lease.key));
+            written = end;
+        }
+        Ok(())
+    }
+
+    async fn done(&mut self, done: Done) -> Result<(), End> {
+        let seen = self.seen();
+        for frame in self.take_in(done) {
+            self.down.send(frame, seen, &self.seat.superseded).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes what a job brought; what is to be said about it is returned.
+    fn take_in(&mut self, done: Done) -> Vec<Frame> {
+        match done {
+            Done::Settled { frame, over } => {
+                for key in over {
+                    self.held.remove(&key);
+                    self.cancelled.remove(&key);
+                }
+                vec![frame]
+            }
+            Done::Beaten { frame, lost, cancelled, directive } => {
+                for key in lost {
+                    self.held.remove(&key);
+                    self.cancelled.remove(&key);
+                }
+                self.cancelled.extend(cancelled);
+                self.directive = directive.unwrap_or(self.directive);
+                vec![frame]
+            }
+            Done::News(None) => Vec::new(),
+            Done::News(Some(news)) => {
+                let mut frames = Vec::new();
+                if news.directive != self.directive {
+                    self.directive = news.directive;
+                    let directive = beat::encode_directive(news.directive);
+                    frames.push(Frame::Directive(pb::DirectiveFrame { directive }));
+                }
+                let told = &mut self.cancelled;
+                let fresh = news.cancelled.into_iter().filter(|key| told.insert(*key));
+                let fresh: Vec<LeaseKey> = fresh.collect();
+                frames.extend(fresh.chunks(limits::ITEMS_MAX).map(cancel));
+                // A store whose news tells nothing new is listened to again after the next beat.
+                if !frames.is_empty() {
+                    self.watch = Some(jobs::watch(&self.shared, &self.worker));
+                }
+                frames
+            }
+        }
+    }
+
+    fn heard(&mut self, news: Result<bool>) {
+        match news {
+            Ok(true) => {
+                let held = self.held.iter().copied().collect();
+                let news = jobs::news(self.shared.clone(), self.worker.clone(), held);
+                self.jobs.push(Box::pin(news));
+            }
+            Ok(false) => self.watch = Some(jobs::watch(&self.shared, &self.worker)),
+            Err(error) if error.code() == Code::NotSupported => {
+                self.watch = Some(Box::pin(std::future::pending()));
+            }
+            Err(error) => tracing::debug!("a store cannot tell news now: {error:#}"),
+        }
+    }
+
+    async fn withdraw_all(&mut self) {
+        // Which comes first does not matter.
+        let numbers: Vec<u64> = self.credits.iter().copied().collect();
+        for number in numbers {
+            self.claims.withdraw((self.seat.session, number)).await;
+        }
+    }
+
+    /// Gives back what was not delivered, waits for what is under way, and says why it ends.
+    async fn end(mut self, end: End) {
+        self.withdraw_all().await;
+        while !self.credits.is_empty() {
+            let Some(claimed) = self.claimed.1.recv().await else { break };
+            self.credits.remove(&claimed.credit.1);
+            if let Ok(leases) = claimed.leases {
+                release(&*self.shared.store, keys(&leases)).await;
+            }
+        }
+        let seen = self.seen();
+        while let Some(done) = self.jobs.next().await {
+            for frame in self.take_in(done) {
+                self.down.try_send(frame, seen);
+            }
+        }
+        match end {
+            End::Bye => return,
+            End::Draining => {
+                let why = "the server is draining; go to another one, or come back in a moment";
+                self.down.end(to_status(&Error::new(Code::Unavailable, why)));
+                return;
+            }
+            End::Broken(error) => self.down.end(to_status(&error)),
+            End::Lost if self.seat.superseded.is_cancelled() => {
+                let why = "has a newer stream; every process needs a worker id of its own";
+                self.down.end(to_status(&Error::invalid("hello.worker", why)));
+            }
+            End::Lost => tracing::debug!(worker = %self.worker, "a worker's stream was lost"),
+        }
+        jobs::shorten(&self.shared, &self.worker, self.ttl, self.held).await;
+    }
+}
+
+fn keys(leases: &[Lease]) -> Vec<LeaseKey> {
+    leases.iter().map(|lease| lease.key).collect()
+}
+
+/// Waits for news, if they are waited for at all.
+async fn heard(watch: &mut Option<BoxFuture<'static, Result<bool>>>) -> Result<bool> {
+    match watch {
+        Some(waiting) => {
+            let news = waiting.await;
+            *watch = None;
+            news
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether a stream that cannot be read on was cut, or sent what is no frame.
+fn lost_or_broken(status: &Status) -> End {
+    match status.code() {
+        tonic::Code::Internal | tonic::Code::InvalidArgument | tonic::Code::OutOfRange => {
+            Error::invalid("frame", format!("cannot be read: {}", status.message())).into()
+        }
+        _ => End::Lost,
+    }
+}
