@@ -1,5 +1,6 @@
-//! What an implementation provides to be tested: a fresh store, its three public traits, and power over
-//! its time and its restarts. How a store is swept, and where it keeps its data, is the rig's secret.
+//! What an implementation provides to be tested: a fresh store, its three public traits, and power
+//! over its time and its restarts. How a store is swept, and where it keeps its data, is the rig's
+//! secret.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,12 +28,12 @@ pub trait Rig: Sized + 'static {
     /// [`Rig::elapse`] only.
     fn clock(&self) -> ManualClock;
 
-    /// Lets time pass: advances the clock once by `by`, then sweeps until a sweep finds nothing to do.
-    /// Zero only sweeps.
+    /// Lets time pass: advances the clock once by `by`, then sweeps until a sweep finds nothing to
+    /// do. Zero only sweeps.
     async fn elapse(&mut self, by: Duration);
 
-    /// Ends the store's process cleanly and starts it again on what it kept. A store that keeps nothing
-    /// does to its memory what a restart means: see `haulier_memory::MemoryStore::restart`.
+    /// Ends the store's process cleanly and starts it again on what it kept. A store that keeps
+    /// nothing does to its memory what a restart means: see `haulier_memory::MemoryStore::restart`.
     async fn reopen(&mut self);
 
     /// What the store can keep.

@@ -42,7 +42,8 @@ pub trait Queue: fmt::Debug + Send + Sync + 'static {
 
     /// Waits up to `wait` for something that `worker` should know before its next beat: one of its
     /// tasks was cancelled, or its directive changed. `true` if there was; the truth is in the beat
-    /// that follows. A hint, so that neither has to wait for a third of a ttl.
+    /// that follows. A hint, so that neither has to wait for a third of a ttl. What came since the
+    /// worker's last beat or `watch` counts: nothing is lost between two calls.
     async fn watch(&self, worker: WorkerId, wait: Duration) -> Result<bool>;
 
     /// Ends leases. An old key changes nothing and answers [`Settled::Stale`].

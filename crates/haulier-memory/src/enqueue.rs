@@ -1,5 +1,5 @@
-//! Handing a task over. The order of the checks is part of the contract: the task itself, its id, its
-//! unique key, room in its queue.
+//! Handing a task over. The order of the checks is part of the contract: the task itself, its id,
+//! its unique key, room in its queue.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! Giving tasks out: whose turn it is, which task comes next, and the grant itself.
 //!
-//! Fairness is two rules of the same shape: the worker whose last grant is longest ago is served first,
-//! and among a want's queues with equal priority the one whose last grant is longest ago serves it.
-//! Waiting calls share in the same way, so nobody overtakes by asking later.
+//! Fairness is two rules of the same shape: the worker whose last grant is longest ago is served
+//! first, and among a want's queues with equal priority the one whose last grant is longest ago
+//! serves it. Waiting calls share in the same way, so nobody overtakes by asking later.
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,10 @@
 //! In-memory store: the executable specification of Haulier's traits.
 //!
-//! One mutex guards a plain, synchronous [`state::State`] that is told the time and knows nothing of
-//! waiting; around it lies an async shell that only waits ([`waiting`]). Every other store is compared
-//! with this one, history by history, so clarity comes before speed: whoever wants to know what a verb
-//! does reads the file of its name. What a restart means is said here too ([`MemoryStore::restart`]),
-//! although memory survives none.
+//! One mutex guards a plain, synchronous [`state::State`] that is told the time and knows nothing
+//! of waiting; around it lies an async shell that only waits ([`waiting`]). Every other store is
+//! compared with this one, history by history, so clarity comes before speed: whoever wants to know
+//! what a verb does reads the file of its name. What a restart means is said here too
+//! ([`MemoryStore::restart`]), although memory survives none.
 //!
 //! | where | what |
 //! |---|---|

@@ -1,6 +1,6 @@
-//! The end of a lease. A key answers for one delivery: once it has been settled the answer stays the
-//! same (I8); while it runs, or has run out and nobody took the task since, it may be settled; everything
-//! else is stale (I3).
+//! The end of a lease. A key answers for one delivery: once it has been settled the answer stays
+//! the same (I8); while it runs, or has run out and nobody took the task since, it may be settled;
+//! everything else is stale (I3).
 
 use std::time::Duration;
 
@@ -58,7 +58,8 @@ impl State {
                 record.delivery.late = late;
             }
         });
-        // The table refuses a late settlement of a task that was rerun since: nobody's lease ran out.
+        // The table refuses a late settlement of a task that was rerun since: nobody's lease ran
+        // out.
         if settled.is_ok() { answer } else { Settled::Stale }
     }
 }

@@ -1,6 +1,6 @@
-//! The tasks and everything that is derived from them. Indexes are functions of the tasks: an entry is
-//! taken out of them, changed, and put back ([`State::change`]), so none can be forgotten. A task's state
-//! changes in one place only ([`State::carry_out`]), by core's transition table.
+//! The tasks and everything that is derived from them. Indexes are functions of the tasks: an entry
+//! is taken out of them, changed, and put back ([`State::change`]), so none can be forgotten. A
+//! task's state changes in one place only ([`State::carry_out`]), by core's transition table.
 //!
 //! Nothing here knows a clock: every verb is told the time.
 
@@ -256,8 +256,9 @@ impl State {
         self.removed.remember(id, now.wall);
     }
 
-    /// What a restart does to a store: the generation rises; counts begin anew; workers, directives and
-    /// whose turn it is are forgotten; a lease lasts its full ttl again, and so does the time to stop.
+    /// What a restart does to a store: the generation rises; counts begin anew; workers, directives
+    /// and whose turn it is are forgotten; a lease lasts its full ttl again, and so does the time
+    /// to stop.
     pub fn restart(&mut self, now: Now) {
         self.generation += 1;
         self.workers = Workers::default();

@@ -1,5 +1,5 @@
-//! [`MemoryStore`] and its traits: each method checks the size of the call, locks, and lets the state
-//! answer item by item.
+//! [`MemoryStore`] and its traits: each method checks the size of the call, locks, and lets the
+//! state answer item by item.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,10 +46,10 @@ impl MemoryStore {
         self
     }
 
-    /// Does to the store what a restart of its process does to one that keeps its tasks. The generation
-    /// rises, so every later epoch is larger than every earlier one (I2); running leases last their full
-    /// ttl again, never less than was promised; what is kept in memory only (workers, their directives,
-    /// whose turn it is, the counts since the start) begins anew.
+    /// Does to the store what a restart of its process does to one that keeps its tasks. The
+    /// generation rises, so every later epoch is larger than every earlier one (I2); running leases
+    /// last their full ttl again, never less than was promised; what is kept in memory only
+    /// (workers, their directives, whose turn it is, the counts since the start) begins anew.
     pub fn restart(&self) {
         self.shared.act(State::restart);
     }

@@ -1,6 +1,6 @@
-//! What time alone does: pauses end, tasks expire, leases run out, finished tasks are pruned, silent
-//! workers forgotten. All of it happens at a reading of the clock, in the order in which it fell due, so
-//! that the order of a line does not depend on when somebody looked.
+//! What time alone does: pauses end, tasks expire, leases run out, finished tasks are pruned,
+//! silent workers forgotten. All of it happens at a reading of the clock, in the order in which it
+//! fell due, so that the order of a line does not depend on when somebody looked.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -90,8 +90,8 @@ impl State {
         by_wall.into_iter().chain(lease).min()
     }
 
-    /// Removes finished tasks that were kept for long enough, oldest first, and says how many, and when
-    /// the next one is due.
+    /// Removes finished tasks that were kept for long enough, oldest first, and says how many, and
+    /// when the next one is due.
     fn prune(&mut self, now: Now, budget: usize) -> (u64, Option<Duration>) {
         let mut gone: Vec<(Timestamp, u64, TaskId)> = Vec::new();
         let mut completed: BTreeMap<&QueueName, Vec<(Timestamp, u64, TaskId)>> = BTreeMap::new();
@@ -130,8 +130,8 @@ impl State {
         (gone.len() as u64, next)
     }
 
-    /// Until when a finished task is kept: as long as it or its queue says, and in any case while it
-    /// holds its unique key (I4).
+    /// Until when a finished task is kept: as long as it or its queue says, and in any case while
+    /// it holds its unique key (I4).
     fn kept_until(&self, entry: &Entry, finished_at: Timestamp) -> Timestamp {
         let retain = self.index.lines.get(&entry.task.queue).map(|line| line.settings.retain);
         let by_queue = retain.unwrap_or_default().of(entry.standing.state);

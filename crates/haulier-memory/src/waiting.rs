@@ -50,7 +50,8 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // A panic in a verb is a defect; whatever it left behind is still consistent enough to look at.
+        // A panic in a verb is a defect; whatever it left behind is still consistent enough to look
+        // at.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,5 +1,5 @@
-//! Workers as they were heard of last. Known from wants and beats, kept in memory only, forgotten when
-//! they have been silent for long and hold nothing.
+//! Workers as they were heard of last. Known from wants and beats, kept in memory only, forgotten
+//! when they have been silent for long and hold nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -78,7 +78,8 @@ impl Workers {
         }
     }
 
-    /// Whether there was something that it should know; asking again is answered by what came since.
+    /// Whether there was something that it should know; asking again is answered by what came
+    /// since.
     pub fn take_news(&mut self, id: &WorkerId) -> bool {
         self.0.get_mut(id).is_some_and(|worker| std::mem::take(&mut worker.news))
     }

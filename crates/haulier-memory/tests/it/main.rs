@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haulier_conformance::Rig;
+use haulier_conformance::prelude::Must;
 use haulier_core::{Control, Inspect, Maintain, ManualClock, Queue};
 use haulier_memory::MemoryStore;
 
@@ -38,7 +39,7 @@ impl Rig for Memory {
 
     async fn elapse(&mut self, by: Duration) {
         self.clock.advance(by);
-        while self.store.sweep(1_000).await.expect("sweeping never fails").next.is_zero() {}
+        while self.store.sweep(1_000).await.must().next.is_zero() {}
     }
 
     async fn reopen(&mut self) {

@@ -1,16 +1,23 @@
-//! Short words for the cases, so that a case reads as the sentence in its name. Everything here goes
-//! through the traits; a call that fails or answers in the wrong shape ends the test where it stands.
+//! Short words for the cases, so that a case reads as the sentence in its name. Everything here
+//! goes through the traits; a call that fails or answers in the wrong shape ends the test where it
+//! stands.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+pub use haulier_core::limits;
 use haulier_core::{
-    Beat, Cause, Changed, Enqueued, Failure, Held, Include, Kind, Lease, LeaseBeat, LeaseKey,
-    NewTask, Outcome, Payload, QueueName, QueueSettings, QueueStats, SettingsPatch, Settled,
-    Settlement, State, TaskId, TaskView, Want, WantedQueue, WorkerId,
+    Beat, Cause, Changed, Code, Enqueued, Error, Failure, Held, Include, Kind, Lease, LeaseBeat,
+    LeaseKey, NewTask, Outcome, Payload, QueueName, QueueSettings, QueueStats, SettingsPatch,
+    Settled, Settlement, State, TaskId, TaskView, Want, WantedQueue, WorkerId,
 };
+
+use tokio::sync::Barrier;
+use tokio::task::JoinHandle;
 
 use crate::Rig;
 
@@ -199,6 +206,19 @@ pub fn fail(retry_in: Option<Duration>) -> Outcome {
     Outcome::Fail { failure: failure(), retry_in }
 }
 
+/// One of every outcome, none of them refused.
+pub fn every_outcome() -> Vec<Outcome> {
+    vec![
+        Outcome::Complete { result: Some(Payload::json("1")) },
+        fail(Some(SECOND)),
+        fail(None),
+        Outcome::Reject { failure: failure() },
+        Outcome::Snooze { delay: SECOND },
+        Outcome::Release,
+        Outcome::Cancelled,
+    ]
+}
+
 /// Stores one task, leases it and completes it.
 pub async fn put_completed(rig: &impl Rig, task: NewTask) -> TaskId {
     let want = want_from("w", &[task.queue.as_str()], 1);
@@ -267,3 +287,130 @@ pub async fn stats(rig: &impl Rig, name: &str) -> QueueStats {
         None => panic!("queue {name} is not listed"),
     }
 }
+
+/// Why a task was not stored.
+#[track_caller]
+pub fn refused(answer: Enqueued) -> Code {
+    match answer {
+        Enqueued::Refused(refusal) => {
+            assert!(!refusal.message.is_empty(), "a refusal says what to do");
+            refusal.code
+        }
+        other => panic!("the task was not refused: {other:?}"),
+    }
+}
+
+/// Which task stands for the new one, and where it stands.
+#[track_caller]
+pub fn existing(answer: Enqueued) -> (TaskId, Option<State>) {
+    match answer {
+        Enqueued::Existing { id, state, .. } => (id, state),
+        other => panic!("no other task stands for this one: {other:?}"),
+    }
+}
+
+/// Why an operator's wish was not carried out.
+#[track_caller]
+pub fn refused_change(answer: Changed) -> Code {
+    match answer {
+        Changed::Refused(refusal) => refusal.code,
+        other => panic!("the change was not refused: {other:?}"),
+    }
+}
+
+/// Why a settlement was not carried out.
+#[track_caller]
+pub fn refused_end(answer: Settled) -> Code {
+    match answer {
+        Settled::Refused(refusal) => refusal.code,
+        other => panic!("the settlement was not refused: {other:?}"),
+    }
+}
+
+/// Why a call failed as a whole.
+#[track_caller]
+pub fn failed<T: fmt::Debug>(result: Result<T, Error>) -> Code {
+    match result {
+        Err(error) => error.code(),
+        Ok(answer) => panic!("the call did not fail: {answer:?}"),
+    }
+}
+
+/// Whether a call failed because it carries too much.
+pub fn is_too_much<T: fmt::Debug>(result: Result<T, Error>) -> bool {
+    matches!(failed(result), Code::TooLarge | Code::Invalid)
+}
+
+/// Looks again and again until `condition` holds; ends the test if it never does.
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let look = async {
+        while !condition().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    let came = tokio::time::timeout(PATIENCE, look).await;
+    assert!(came.is_ok(), "it never came to pass that {what}");
+}
+
+/// Looks until the store has heard of worker `w`: a `lease` of it that waits is waiting by then.
+pub async fn until_known(rig: &impl Rig, name: &str) {
+    let id = worker(name);
+    eventually("the worker is known", async || {
+        let workers = rig.inspect().workers().await.must();
+        workers.iter().any(|view| view.worker == id)
+    })
+    .await;
+}
+
+/// What a spawned call answers; ends the test if it does not.
+pub async fn answer<T>(call: JoinHandle<T>) -> T {
+    match tokio::time::timeout(PATIENCE, call).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => panic!("the call panicked: {error}"),
+        Err(elapsed) => panic!("the call never answered: {elapsed}"),
+    }
+}
+
+/// A `lease` of one want that waits in the background.
+pub fn wait_for(rig: &impl Rig, want: Want, wait: Duration) -> JoinHandle<Vec<Lease>> {
+    let queue = rig.queue();
+    tokio::spawn(async move { only(queue.lease(vec![want], wait).await.must()) })
+}
+
+/// Lets time pass second by second until a spawned call has answered.
+pub async fn elapse_until_answered<T>(rig: &mut impl Rig, call: JoinHandle<T>) -> T {
+    let elapse = async {
+        while !call.is_finished() {
+            rig.elapse(SECOND).await;
+            tokio::task::yield_now().await;
+        }
+    };
+    let came = tokio::time::timeout(PATIENCE, elapse).await;
+    assert!(came.is_ok(), "the call did not answer, however much time passed");
+    answer(call).await
+}
+
+/// What 64 callers get who ask for the same at the same time.
+pub async fn all_at_once<T: Send + 'static>(call: impl Fn(usize) -> BoxFuture<T>) -> Vec<T> {
+    let barrier = Arc::new(Barrier::new(CALLERS));
+    let calls: Vec<JoinHandle<T>> = (0..CALLERS)
+        .map(|number| {
+            let (call, barrier) = (call(number), Arc::clone(&barrier));
+            tokio::spawn(async move {
+                barrier.wait().await;
+                call.await
+            })
+        })
+        .collect();
+    let mut answers = Vec::with_capacity(CALLERS);
+    for call in calls {
+        answers.push(answer(call).await);
+    }
+    answers
+}
+
+/// A future that can be sent to another thread.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// How many callers meet in the cases where several want the same.
+pub const CALLERS: usize = 64;
