@@ -1,5 +1,5 @@
-//! The question before something is lost. It names the count; without a terminal nobody could answer,
-//! so `--yes` has to stand on the command line.
+//! The question before something is lost. It names the count; without a terminal nobody could
+//! answer, so `--yes` has to stand on the command line.
 
 use std::io::{BufRead, IsTerminal};
 

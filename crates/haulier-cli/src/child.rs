@@ -1,9 +1,10 @@
-//! Child processes of the same program: the servers and workers that `quickstart` and `bench` start.
+//! Child processes of the same program: the servers and workers that `quickstart` and `bench`
+//! start.
 //!
-//! A child stands in a process group of its own, so that an interrupt at the terminal reaches the parent
-//! alone, and reads a pipe that ends with the parent, however that dies: nothing is left behind. It
-//! says on standard output, in one line, that it is ready; what else it says goes to a file. Dropping
-//! a [`Process`] kills it.
+//! A child stands in a process group of its own, so that an interrupt at the terminal reaches the
+//! parent alone, and reads a pipe that ends with the parent, however that dies: nothing is left
+//! behind. It says on standard output, in one line, that it is ready; what else it says goes to a
+//! file. Dropping a [`Process`] kills it.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -18,6 +19,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::{Exit, Failed, Result};
+use crate::output;
 
 /// How long a child may take until it is ready, or until it has ended after a polite signal.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -181,26 +183,24 @@ impl Process {
     }
 }
 
-/// The child's side: the token is cancelled once the parent has ended, unless it said `keep` before.
+/// The child's side: the token is cancelled once the parent has ended, unless it said `keep`
+/// before.
 pub fn leash() -> CancellationToken {
     let parent_gone = CancellationToken::new();
     let token = parent_gone.clone();
     // A thread of its own: a blocking read of the runtime would hold up the end of the process.
     std::thread::spawn(move || {
-        for line in std::io::stdin().lines() {
-            match line {
-                Ok(line) if line == KEEP => {
-                    // A parent that is gone in between needs no answer.
-                    return crate::output::line(format_args!("{KEEP}")).is_ok();
-                }
-                Ok(_) => {}
-                Err(_) => break,
-            }
+        if !told_to_stay() {
+            token.cancel();
         }
-        token.cancel();
-        true
     });
     parent_gone
+}
+
+/// Listens until the parent has ended or said `keep`; answers that.
+fn told_to_stay() -> bool {
+    let mut said = std::io::stdin().lines().map_while(std::io::Result::ok);
+    said.any(|line| line == KEEP) && output::line(format_args!("{KEEP}")).is_ok()
 }
 
 async fn tail(path: &Path) -> std::io::Result<String> {

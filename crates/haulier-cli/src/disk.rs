@@ -1,5 +1,5 @@
-//! What this machine's disk does: free space, and how long it takes to make a small write durable. No
-//! server that keeps its word can acknowledge faster than that.
+//! What this machine's disk does: free space, and how long it takes to make a small write durable.
+//! No server that keeps its word can acknowledge faster than that.
 
 use std::fs::File;
 use std::io::Write;

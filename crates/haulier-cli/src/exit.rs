@@ -1,5 +1,5 @@
-//! How a command ends: an exit code that scripts can rely on, and for people what is wrong, why, and
-//! what to do next. Nothing else in the program decides a number.
+//! How a command ends: an exit code that scripts can rely on, and for people what is wrong, why,
+//! and what to do next. Nothing else in the program decides a number.
 
 use std::fmt;
 use std::process::ExitCode;

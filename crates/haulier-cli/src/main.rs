@@ -1,7 +1,9 @@
-//! The `haulier` command: server, operations, any program as a worker, benchmarks, and the quickstart.
+//! The `haulier` command: server, operations, any program as a worker, benchmarks, and the
+//! quickstart.
 //!
-//! A thin shell over `haulier` (the client) and `haulier-server`: it reads options, calls the library,
-//! and writes what comes back. It decides nothing about tasks. Each command is a file in `commands/`.
+//! A thin shell over `haulier` (the client) and `haulier-server`: it reads options, calls the
+//! library, and writes what comes back. It decides nothing about tasks. Each command is a file in
+//! `commands/`.
 
 mod ask;
 mod child;

@@ -1,5 +1,5 @@
-//! A server's settings on the command line. The flags are made from the server's own table of keys, so
-//! that a new setting is a flag without anybody writing it here.
+//! A server's settings on the command line. The flags are made from the server's own table of keys,
+//! so that a new setting is a flag without anybody writing it here.
 
 use std::path::PathBuf;
 

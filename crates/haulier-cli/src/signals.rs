@@ -1,4 +1,5 @@
-//! The signals that end a command: an interrupt at the terminal, or a polite request by a supervisor.
+//! The signals that end a command: an interrupt at the terminal, or a polite request by a
+//! supervisor.
 
 use std::future::Future;
 

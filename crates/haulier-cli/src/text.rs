@@ -1,6 +1,6 @@
-//! Text from users on its way to a terminal. Names follow a grammar, but errors, labels, notes, results
-//! and payloads are anybody's: a control sequence in them must not move a cursor, and a bidi control
-//! must not turn a line around.
+//! Text from users on its way to a terminal. Names follow a grammar, but errors, labels, notes,
+//! results and payloads are anybody's: a control sequence in them must not move a cursor, and a
+//! bidi control must not turn a line around.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,8 @@ fn is_hostile(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
-            // Marks, embeddings, overrides and isolates of bidirectional text; line and paragraph ends.
+            // Marks, embeddings, overrides and isolates of bidirectional text; line and paragraph
+            // ends.
             '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
         )
 }
@@ -39,8 +40,8 @@ pub fn block(text: &str) -> Cow<'_, str> {
     Cow::Owned(escape(text, &['\n', '\t'], |escaped, c| escaped.extend(c.escape_default())))
 }
 
-/// JSON for a terminal: the same document, with hostile characters as `\u001b`. In valid JSON they can
-/// stand in strings only, line feeds and tabs apart.
+/// JSON for a terminal: the same document, with hostile characters as `\u001b`. In valid JSON they
+/// can stand in strings only, line feeds and tabs apart.
 pub fn json(text: &str) -> String {
     escape(text, &['\n', '\r', '\t'], |escaped, c| {
         let mut units = [0; 2];

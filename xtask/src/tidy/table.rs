@@ -162,6 +162,8 @@ pub const ROWS: &[Row] = &[
         ours: &["core", "embedded", "haulier", "server"],
         theirs: &[
             "anstream",
+            // The quickstart's ledger is a queue over a queue.
+            "async-trait",
             "bytes",
             "clap",
             "clap_complete",

@@ -1,4 +1,5 @@
-//! `haulier doctor`: looks at what usually goes wrong around a task queue, and says what to do about it.
+//! `haulier doctor`: looks at what usually goes wrong around a task queue, and says what to do
+//! about it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What is made from the command line itself: completions, manual pages, the version. Nothing here is
-//! written by hand, so nothing can fall behind.
+//! What is made from the command line itself: completions, manual pages, the version. Nothing here
+//! is written by hand, so nothing can fall behind.
 
 use std::path::{Path, PathBuf};
 

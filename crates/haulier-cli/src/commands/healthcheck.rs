@@ -1,5 +1,5 @@
-//! `haulier healthcheck`: is the server ready? One HTTP call, no client library, so that it is quick
-//! and works in an image that holds nothing else.
+//! `haulier healthcheck`: is the server ready? One HTTP call, no client library, so that it is
+//! quick and works in an image that holds nothing else.
 
 use std::time::Duration;
 

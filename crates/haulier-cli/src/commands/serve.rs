@@ -1,7 +1,7 @@
 //! `haulier serve`: a server, from its settings to its last answer.
 //!
-//! Standard output gets one line, the URL, once the server takes calls: a script that starts one on port
-//! 0 reads it there. Everything else goes to standard error.
+//! Standard output gets one line, the URL, once the server takes calls: a script that starts one on
+//! port 0 reads it there. Everything else goes to standard error.
 
 use std::path::PathBuf;
 use std::sync::Arc;

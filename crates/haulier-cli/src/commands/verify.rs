@@ -1,4 +1,5 @@
-//! `haulier verify`: checks a data directory from outside, without changing it, while no server uses it.
+//! `haulier verify`: checks a data directory from outside, without changing it, while no server
+//! uses it.
 
 use std::path::PathBuf;
 

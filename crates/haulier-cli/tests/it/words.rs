@@ -1,5 +1,5 @@
-//! What the program says: help for every command, and errors that name the next step. The texts stand in
-//! `tests/words`; `TRYCMD=overwrite` writes them anew.
+//! What the program says: help for every command, and errors that name the next step. The texts
+//! stand in `tests/words`; `TRYCMD=overwrite` writes them anew.
 
 use crate::kit::{HAULIER, Place, command, finish};
 
@@ -38,4 +38,13 @@ fn a_server_that_is_not_there_is_named_with_what_to_start() {
     }
     let said = place.run(["healthcheck"]).fails(1);
     assert!(said.contains("does not answer"), "{said}");
+}
+
+#[test]
+fn every_setting_of_a_server_is_a_flag() {
+    let help = Place::new().run(["serve", "--help"]).ok();
+    for key in haulier_server::config::KEYS {
+        assert!(help.contains(&key.flag()), "{}", key.name);
+        assert!(help.contains(key.help), "{}", key.name);
+    }
 }

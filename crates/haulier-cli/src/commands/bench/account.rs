@@ -1,5 +1,5 @@
-//! What a benchmark may be proud of: every acknowledged task was executed, and exactly one execution of
-//! it was accepted. A run that cannot show that publishes nothing.
+//! What a benchmark may be proud of: every acknowledged task was executed, and exactly one
+//! execution of it was accepted. A run that cannot show that publishes nothing.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! One client of a benchmark: it hands over batches, takes leases and settles them, and writes down what
-//! it was told. The moment that a time counts from travels in the payload: producers and consumers are
-//! in one process and share its clock.
+//! One client of a benchmark: it hands over batches, takes leases and settles them, and writes down
+//! what it was told. The moment that a time counts from travels in the payload: producers and
+//! consumers are in one process and share its clock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -74,8 +74,8 @@ impl Run {
         self.check_done();
     }
 
-    /// Takes and completes tasks until everything is done. `measure` says which moment ends a task's
-    /// time; `accepted` hears how many completions were accepted.
+    /// Takes and completes tasks until everything is done. `measure` says which moment ends a
+    /// task's time; `accepted` hears how many completions were accepted.
     pub async fn consume(
         &self,
         client: &Client,

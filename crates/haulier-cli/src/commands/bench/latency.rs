@@ -1,6 +1,6 @@
-//! From enqueue to start at a steady rate. An open loop: tasks are handed over when their time has come,
-//! whether or not earlier ones were answered, and their time counts from then. A server that stalls
-//! cannot slow down the clients that measure it.
+//! From enqueue to start at a steady rate. An open loop: tasks are handed over when their time has
+//! come, whether or not earlier ones were answered, and their time counts from then. A server that
+//! stalls cannot slow down the clients that measure it.
 
 use std::sync::Arc;
 use std::time::Duration;

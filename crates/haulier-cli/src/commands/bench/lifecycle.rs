@@ -1,5 +1,6 @@
-//! Whole lifecycles, as fast as they go: enqueue, deliver, complete, each acknowledged. Producers and
-//! consumers run at the same time; what is under way is bounded, so that the queue does not just fill.
+//! Whole lifecycles, as fast as they go: enqueue, deliver, complete, each acknowledged. Producers
+//! and consumers run at the same time; what is under way is bounded, so that the queue does not
+//! just fill.
 
 use std::sync::Arc;
 

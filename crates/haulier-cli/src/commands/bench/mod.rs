@@ -1,8 +1,8 @@
 //! `haulier bench`: what a server does, measured from outside, with its books balanced.
 //!
-//! Without a URL it measures this program's own server, as a child process on an embedded store in a
-//! temporary directory. The durability class stands in every row, and beside it what the machine's disk
-//! needs for one sync: nobody who keeps that class can acknowledge faster.
+//! Without a URL it measures this program's own server, as a child process on an embedded store in
+//! a temporary directory. The durability class stands in every row, and beside it what the
+//! machine's disk needs for one sync: nobody who keeps that class can acknowledge faster.
 
 mod account;
 mod client;

@@ -1,5 +1,5 @@
-//! The options of an enqueue, and the task that they describe. Pure: what reads files and calls servers
-//! stands in the command itself.
+//! The options of an enqueue, and the task that they describe. Pure: what reads files and calls
+//! servers stands in the command itself.
 
 use std::time::Duration;
 

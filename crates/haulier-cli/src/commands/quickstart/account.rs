@@ -1,5 +1,5 @@
-//! The reckoning: what was handed over, what the server recorded, what the workers recorded, and what
-//! the files really are, compared. Pure; it knows no process and no clock.
+//! The reckoning: what was handed over, what the server recorded, what the workers recorded, and
+//! what the files really are, compared. Pure; it knows no process and no clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,8 +56,8 @@ pub enum Own {
     Changed,
 }
 
-/// Reckons. `views` are the server's answers for `ids`, in the same order as `own`; `ledgers` are all
-/// completions that the workers say were accepted from them.
+/// Reckons. `views` are the server's answers for `ids`, in the same order as `own`; `ledgers` are
+/// all completions that the workers say were accepted from them.
 pub fn reckon(
     ids: &[TaskId],
     views: &[Option<TaskView>],
@@ -87,8 +87,8 @@ fn take(account: &mut Account, view: &TaskView, own: &Own, witnessed: &BTreeSet<
     account.losses += ended(Ended::Lost).count() as u64;
     account.completions += recorded.len() as u64;
     account.late += ended(Ended::Complete).filter(|delivery| delivery.late).count() as u64;
-    // A worker that was killed between the server's answer and its ledger lacks a line; it never has
-    // one that the server lacks.
+    // A worker that was killed between the server's answer and its ledger lacks a line; it never
+    // has one that the server lacks.
     if recorded.union(witnessed).count() > 1 {
         account.accepted_twice += 1;
     }

@@ -1,5 +1,5 @@
-//! The processes of the quickstart: one server on an embedded store, three workers, and what is done to
-//! them. They are real: other processes, a socket between them, and SIGKILL.
+//! The processes of the quickstart: one server on an embedded store, three workers, and what is
+//! done to them. They are real: other processes, a socket between them, and SIGKILL.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,8 +46,8 @@ impl Crew {
         Ok(killed)
     }
 
-    /// Kills the server and starts it again on the same port and data. Returns whom it hit and how long
-    /// it was away.
+    /// Kills the server and starts it again on the same port and data. Returns whom it hit and how
+    /// long it was away.
     pub async fn restart_server(&mut self) -> Result<(u32, Duration)> {
         let killed = self.server.id();
         let before = self.clock.monotonic();

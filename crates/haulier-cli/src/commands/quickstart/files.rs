@@ -1,5 +1,5 @@
-//! The files that the quickstart hauls: which ones, how they looked when the work was handed over, and
-//! the digest that everything is compared with.
+//! The files that the quickstart hauls: which ones, how they looked when the work was handed over,
+//! and the digest that everything is compared with.
 
 use std::fs::{File, Metadata};
 use std::io::Read;
@@ -48,7 +48,8 @@ pub struct Listing {
     pub files: Vec<Entry>,
     /// Symbolic links, which are not followed.
     pub links: u64,
-    /// Files and directories that may not be read, or whose name is not text; the first few by name.
+    /// Files and directories that may not be read, or whose name is not text; the first few by
+    /// name.
     pub unreadable: Vec<String>,
     /// There were more files than were asked for.
     pub cut: bool,

@@ -1,6 +1,6 @@
-//! A worker's own record of the completions that were accepted from it: a queue in front of a queue that
-//! writes every accepted completion to a file before the worker hears of it. It is the second witness
-//! against "accepted twice"; the first is the server's own record.
+//! A worker's own record of the completions that were accepted from it: a queue in front of a queue
+//! that writes every accepted completion to a file before the worker hears of it. It is the second
+//! witness against "accepted twice"; the first is the server's own record.
 
 use std::fs::File;
 use std::io::Write;

@@ -1,4 +1,5 @@
-//! The worker process of the quickstart: what any worker looks like, with a ledger before its queue.
+//! The worker process of the quickstart: what any worker looks like, with a ledger before its
+//! queue.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

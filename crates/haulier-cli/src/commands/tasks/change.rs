@@ -1,5 +1,5 @@
-//! Cancelling, rerunning and deleting, by ids or by filter. It counts first and asks; the loop over all
-//! that match is the library's.
+//! Cancelling, rerunning and deleting, by ids or by filter. It counts first and asks; the loop over
+//! all that match is the library's.
 
 use haulier::bulk::{self, Action, Done};
 use haulier_core::limits::ITEMS_MAX;

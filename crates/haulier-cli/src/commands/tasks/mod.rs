@@ -1,5 +1,5 @@
-//! `haulier tasks`: looking at tasks and changing them. `haulier dead` is the same over tasks that were
-//! given up.
+//! `haulier tasks`: looking at tasks and changing them. `haulier dead` is the same over tasks that
+//! were given up.
 
 pub mod change;
 pub mod list;

@@ -1,5 +1,5 @@
-//! Showing one task whole: where it stands, every delivery that is remembered, and on request what it
-//! carries.
+//! Showing one task whole: where it stands, every delivery that is remembered, and on request what
+//! it carries.
 
 use std::time::Duration;
 

@@ -42,7 +42,8 @@ pub struct Args {
     #[arg(short, long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     concurrency: u32,
-    /// What a lease lasts without a sign of life: how soon the tasks of a crashed worker are done again
+    /// What a lease lasts without a sign of life: how soon the tasks of a crashed worker are done
+    /// again
     #[arg(long, value_name = "DURATION", value_parser = span, default_value = "30s")]
     ttl: Duration,
     /// How long programs may go on once the worker shall stop

@@ -173,8 +173,8 @@ impl Output {
     }
 }
 
-/// What was read, once the pipe has ended. A background process that keeps it open is killed: what it
-/// would do belongs to no attempt any more.
+/// What was read, once the pipe has ended. A background process that keeps it open is killed: what
+/// it would do belongs to no attempt any more.
 async fn gather(
     reader: Option<JoinHandle<Output>>,
     group: &Group,
