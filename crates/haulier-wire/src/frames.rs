@@ -10,16 +10,21 @@ const ENVELOPE: usize = 1024;
 
 /// Cuts `items` into as few messages as the limits allow, in order. No items make no message.
 pub fn cut<M: Message>(items: Vec<M>) -> Vec<Vec<M>> {
+    cut_by(items, length)
+}
+
+/// The same for items that are not encoded yet; `size` says how many bytes one takes at most.
+pub fn cut_by<T>(items: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
     let mut frames = Vec::new();
     let mut frame = Vec::new();
     let mut bytes = ENVELOPE;
     for item in items {
-        let length = item.encoded_len() + 8;
-        if !frame.is_empty() && (frame.len() == ITEMS_MAX || bytes + length > FRAME_BYTES_MAX) {
+        let taken = size(&item) + 8;
+        if !frame.is_empty() && (frame.len() == ITEMS_MAX || bytes + taken > FRAME_BYTES_MAX) {
             frames.push(std::mem::take(&mut frame));
             bytes = ENVELOPE;
         }
-        bytes += length;
+        bytes += taken;
         frame.push(item);
     }
     if !frame.is_empty() {

@@ -1,0 +1,534 @@
+//! The actor of one worker's stream. It alone owns the connection; callers ask it by commands.
+//!
+//! What it was asked for and has no answer to is kept, in order, and sent again after a reconnect: a
+//! settlement that was answered already gets the same answer (I8), a beat renews once more. Kept are at
+//! most [`PENDING_MAX`] batches; beyond that commands wait.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use haulier_core::clock::Sleep;
+use haulier_core::{
+    Beat, BeatReply, Code, Directive, Error, Held, Lease, LeaseBeat, LeaseKey, Outcome, Result,
+    Settled, Settlement, Want, WorkerAbout, WorkerId, limits,
+};
+use haulier_wire::pb::server_frame::Frame;
+use haulier_wire::pb::worker_frame::Frame as Up;
+use haulier_wire::pb::{self, ServerFrame};
+use haulier_wire::status::{check_problem, from_status};
+use haulier_wire::task::Names;
+use haulier_wire::{beat, every_answer, lease, settle};
+use tokio::sync::{mpsc, oneshot};
+use tonic::Status;
+
+use super::desk::Desk;
+use super::live::{HELLO_HELD_MAX, Hello, Live, Opened, dial};
+use super::news::News;
+use crate::call::read;
+use crate::net::Net;
+
+/// Batches without an answer.
+const PENDING_MAX: usize = 16;
+/// A stream of which nothing was asked this long, and on which nothing is held, ends.
+const IDLE_MAX: Duration = Duration::from_mins(1);
+
+/// What callers ask for.
+pub(super) enum Command {
+    /// To wait for tasks.
+    Credit { number: u64, want: Want, reply: oneshot::Sender<Result<Vec<Lease>>> },
+    /// To end leases.
+    Settle { ends: Vec<Settlement>, reply: oneshot::Sender<Result<Vec<Settled>>> },
+    /// To beat.
+    Beat { beat: Beat, reply: oneshot::Sender<Result<BeatReply>> },
+}
+
+struct Credit {
+    want: Want,
+    reply: oneshot::Sender<Result<Vec<Lease>>>,
+    /// What has come so far of a claim that is larger than a frame.
+    got: Vec<Lease>,
+}
+
+/// A batch without an answer.
+struct Pending {
+    what: Batch,
+    since: Duration,
+    sent: bool,
+}
+
+/// Nobody waits for those without `reply`: the actor's own.
+enum Batch {
+    Settle { ends: Vec<Settlement>, reply: Option<oneshot::Sender<Result<Vec<Settled>>>> },
+    Beat { beat: Beat, reply: Option<oneshot::Sender<Result<BeatReply>>> },
+}
+
+enum Line {
+    Dialling(BoxFuture<'static, Result<Box<Opened>, (usize, Error)>>),
+    Up(Box<Live>),
+}
+
+enum Event {
+    Command(Option<Command>),
+    Woken,
+    Dialled(Result<Box<Opened>, (usize, Error)>),
+    Frame(Result<Option<ServerFrame>, Status>),
+    Tick,
+}
+
+pub(super) struct Actor {
+    net: Arc<Net>,
+    worker: WorkerId,
+    desk: Arc<Desk>,
+    news: Arc<News>,
+    commands: mpsc::Receiver<Command>,
+    credits: BTreeMap<u64, Credit>,
+    pending: BTreeMap<u64, Pending>,
+    last_batch: u64,
+    line: Line,
+    /// Why there is no connection, if there is none.
+    trouble: Option<Error>,
+    dials: u32,
+    tick: Sleep,
+    /// What the worker said last of itself, and for how long it leases.
+    about: Option<Arc<WorkerAbout>>,
+    ttl: Duration,
+    directive: Directive,
+    used_at: Duration,
+    names: Names,
+}
+
+impl Actor {
+    pub fn new(
+        net: Arc<Net>,
+        worker: WorkerId,
+        desk: Arc<Desk>,
+        news: Arc<News>,
+        commands: mpsc::Receiver<Command>,
+    ) -> Self {
+        let ttl = limits::LEASE_TTL_DEFAULT;
+        let hello = Hello { worker: worker.clone(), about: None, ttl, held: Vec::new() };
+        Self {
+            line: Line::Dialling(Box::pin(dial(Arc::clone(&net), hello, Duration::ZERO))),
+            tick: net.clock.sleep(ttl / 12),
+            used_at: net.clock.monotonic(),
+            net,
+            worker,
+            desk,
+            news,
+            commands,
+            credits: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            last_batch: 0,
+            trouble: None,
+            dials: 0,
+            about: None,
+            ttl,
+            directive: Directive::Run,
+            names: Names::default(),
+        }
+    }
+
+    /// Lives until nobody can ask any more, nothing was asked for a while, or the server refuses.
+    pub async fn run(mut self) {
+        loop {
+            let event = self.next().await;
+            if self.handle(event).is_break() {
+                return;
+            }
+            self.take_back();
+        }
+    }
+
+    async fn next(&mut self) -> Event {
+        let reads = self.pending.len() < PENDING_MAX;
+        tokio::select! {
+            command = self.commands.recv(), if reads => Event::Command(command),
+            () = self.desk.woken() => Event::Woken,
+            event = self.line.next() => event,
+            () = &mut self.tick => Event::Tick,
+        }
+    }
+
+    fn handle(&mut self, event: Event) -> ControlFlow<()> {
+        match event {
+            Event::Command(None) => return ControlFlow::Break(()),
+            Event::Command(Some(command)) => self.command(command),
+            Event::Woken => {}
+            Event::Dialled(Ok(opened)) => self.opened(*opened),
+            Event::Dialled(Err((server, error))) => {
+                self.net.failed(server);
+                return self.lost(error);
+            }
+            Event::Frame(Ok(Some(frame))) => {
+                if let Err(error) = self.frame(frame) {
+                    return self.lost(error);
+                }
+            }
+            Event::Frame(Ok(None)) => {
+                return self.lost(Error::new(Code::Unavailable, "the server ended the stream"));
+            }
+            Event::Frame(Err(status)) => return self.lost(from_status(status)),
+            Event::Tick => return self.ticked(),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn now(&self) -> Duration {
+        self.net.clock.monotonic()
+    }
+
+    fn command(&mut self, command: Command) {
+        self.used_at = self.now();
+        match command {
+            Command::Credit { number, want, reply } => {
+                self.ttl = want.ttl;
+                let frame = credit(number, &want);
+                self.credits.insert(number, Credit { want, reply, got: Vec::new() });
+                self.send(frame);
+            }
+            Command::Settle { ends, reply } => {
+                self.batch(Batch::Settle { ends, reply: Some(reply) });
+            }
+            Command::Beat { beat, reply } => {
+                if beat.about.is_some() {
+                    self.about.clone_from(&beat.about);
+                }
+                self.desk.hold(beat.leases.iter().map(|lease| lease.key));
+                self.batch(Batch::Beat { beat, reply: Some(reply) });
+            }
+        }
+    }
+
+    /// Sends a batch, and keeps it until it is answered.
+    fn batch(&mut self, what: Batch) {
+        self.last_batch += 1;
+        let batch = self.last_batch;
+        let frame = what.frame(batch);
+        self.pending.insert(batch, Pending { what, since: self.now(), sent: false });
+        if self.send(frame)
+            && let Some(pending) = self.pending.get_mut(&batch)
+        {
+            pending.sent = true;
+        }
+    }
+
+    /// Sends a frame if there is a connection. What a connection does not take is sent on the next one.
+    fn send(&mut self, frame: Up) -> bool {
+        let now = self.now();
+        let Line::Up(live) = &mut self.line else { return false };
+        let sent = live.send(frame, now).is_ok();
+        if !sent {
+            self.redial(Duration::ZERO);
+        }
+        sent
+    }
+
+    fn redial(&mut self, pause: Duration) {
+        let mut held = self.desk.all_held();
+        held.truncate(HELLO_HELD_MAX);
+        let (worker, about) = (self.worker.clone(), self.about.clone());
+        let hello = Hello { worker, about, ttl: self.ttl, held };
+        self.line = Line::Dialling(Box::pin(dial(Arc::clone(&self.net), hello, pause)));
+    }
+
+    /// A new connection: what was held was said by Hello, as far as it fits; what is unanswered is said
+    /// again.
+    fn opened(&mut self, opened: Opened) {
+        let Opened { live, welcome, held } = opened;
+        self.trouble = None;
+        self.dials = 0;
+        self.line = Line::Up(Box::new(live));
+        match read(beat::decode_held(welcome.held).and_then(|told| every_answer(held.len(), told)))
+        {
+            Ok(told) => self.forget_stale(&held, &told),
+            Err(error) => tracing::warn!("a welcome makes no sense: {error:#}"),
+        }
+        self.directed(welcome.directive);
+        let mut rest = self.desk.all_held();
+        rest.retain(|key| !held.contains(key));
+        for keys in rest.chunks(limits::ITEMS_MAX) {
+            let leases = keys.iter().copied().map(LeaseBeat::renew).collect();
+            self.own_beat(leases);
+        }
+        for (batch, pending) in std::mem::take(&mut self.pending) {
+            let sent = self.send(pending.what.frame(batch));
+            self.pending.insert(batch, Pending { sent: pending.sent || sent, ..pending });
+        }
+        let again: Vec<Up> =
+            self.credits.iter().map(|(number, held)| credit(*number, &held.want)).collect();
+        for frame in again {
+            self.send(frame);
+        }
+    }
+
+    fn own_beat(&mut self, leases: Vec<LeaseBeat>) {
+        let beat = Beat { worker: self.worker.clone(), about: None, ttl: self.ttl, leases };
+        self.batch(Batch::Beat { beat, reply: None });
+    }
+
+    /// There is no connection: goes for the next one, or gives up if no server will have this worker.
+    fn lost(&mut self, error: Error) -> ControlFlow<()> {
+        if !error.is_retryable() || error.code() == Code::Internal {
+            self.fail(&error);
+            return ControlFlow::Break(());
+        }
+        if let Line::Up(live) = &self.line {
+            self.net.failed(live.server);
+            tracing::debug!(worker = %self.worker, "a stream was lost: {error:#}");
+        }
+        // A claim of which a part has come is answered with that part; the rest runs out.
+        let parts: Vec<u64> =
+            self.credits.iter().filter(|(_, held)| !held.got.is_empty()).map(|(n, _)| *n).collect();
+        for number in parts {
+            self.answer(number);
+        }
+        let now = self.now();
+        let patience = self.net.patience;
+        let over = |pending: &Pending| now.saturating_sub(pending.since) >= patience;
+        let (expired, kept) =
+            std::mem::take(&mut self.pending).into_iter().partition(|(_, held)| over(held));
+        self.pending = kept;
+        let expired: BTreeMap<u64, Pending> = expired;
+        for pending in expired.into_values() {
+            pending.fail(&error);
+        }
+        self.dials += 1;
+        // The first time another server, or the same one again, is tried at once.
+        let pause = if self.dials == 1 {
+            Duration::ZERO
+        } else {
+            self.net.pause(self.dials - 1, Some(&error))
+        };
+        self.trouble = Some(error);
+        self.redial(pause);
+        ControlFlow::Continue(())
+    }
+
+    fn fail(&mut self, error: &Error) {
+        self.commands.close();
+        while let Ok(command) = self.commands.try_recv() {
+            self.command(command);
+        }
+        for credit in std::mem::take(&mut self.credits).into_values() {
+            // A caller that is gone wants no error.
+            drop(credit.reply.send(Err(error.clone())));
+        }
+        for pending in std::mem::take(&mut self.pending).into_values() {
+            pending.fail(error);
+        }
+    }
+
+    /// Takes what callers gave back.
+    fn take_back(&mut self) {
+        let back = self.desk.take_back();
+        for number in back.credits {
+            let Some(held) = self.credits.get(&number) else { continue };
+            if matches!(self.line, Line::Up(_)) {
+                let nothing = Want { max: 0, ..held.want.clone() };
+                self.send(credit(number, &nothing));
+            } else if let Some(held) = self.credits.remove(&number) {
+                let answer = self.trouble.clone().map_or(Ok(Vec::new()), Err);
+                drop(held.reply.send(answer));
+            }
+        }
+        self.release(&back.leases);
+    }
+
+    fn release(&mut self, keys: &[LeaseKey]) {
+        for keys in keys.chunks(limits::ITEMS_MAX) {
+            let release = |key: &LeaseKey| Settlement { key: *key, outcome: Outcome::Release };
+            let ends = keys.iter().map(release).collect();
+            self.batch(Batch::Settle { ends, reply: None });
+        }
+    }
+
+    fn frame(&mut self, frame: ServerFrame) -> Result<()> {
+        let Line::Up(live) = &mut self.line else { return Ok(()) };
+        let seen_at = live.seen(frame.seen);
+        match frame.frame {
+            Some(Frame::Deliver(deliver)) => self.delivered(deliver, seen_at)?,
+            Some(Frame::Settled(settled)) => self.settled(settled),
+            Some(Frame::Beaten(beaten)) => self.beaten(beaten),
+            Some(Frame::Cancel(_)) => self.news.tell(),
+            Some(Frame::Directive(told)) => self.directed(told.directive),
+            // A newer server may say more than this release knows.
+            Some(Frame::Welcome(_)) | None => {}
+        }
+        Ok(())
+    }
+
+    fn directed(&mut self, told: i32) {
+        if let Ok(directive) = beat::decode_directive(told)
+            && directive != self.directive
+        {
+            self.directive = directive;
+            self.news.tell();
+        }
+    }
+
+    fn delivered(&mut self, deliver: pb::Deliver, seen_at: Duration) -> Result<()> {
+        let passed = self.now().saturating_sub(seen_at);
+        let mut leases = read(lease::decode_leases(deliver.leases, &mut self.names))?;
+        self.desk.hold(leases.iter().map(|lease| lease.key));
+        for lease in &mut leases {
+            lease.ttl = lease.ttl.saturating_sub(passed);
+        }
+        let (alive, dead): (Vec<_>, Vec<_>) =
+            leases.into_iter().partition(|lease| !lease.ttl.is_zero());
+        self.release(&keys(&dead));
+        let number = deliver.credit;
+        let Some(held) = self.credits.get_mut(&number) else {
+            self.release(&keys(&alive));
+            return Ok(());
+        };
+        held.got.extend(alive);
+        if let Err(error) = check_problem(deliver.problem) {
+            if let Some(held) = self.credits.remove(&number) {
+                drop(held.reply.send(Err(error)));
+            }
+        } else if held.got.is_empty() && !dead.is_empty() && !deliver.more {
+            // All that came was too old: the caller still waits.
+            let frame = credit(number, &held.want);
+            self.send(frame);
+        } else if !deliver.more {
+            self.answer(number);
+        }
+        Ok(())
+    }
+
+    /// Gives a caller what has come for it, or hands it back if the caller is gone.
+    fn answer(&mut self, number: u64) {
+        let Some(held) = self.credits.remove(&number) else { return };
+        if let Err(Ok(leases)) = held.reply.send(Ok(held.got)) {
+            self.release(&keys(&leases));
+        }
+    }
+
+    fn settled(&mut self, frame: pb::SettledFrame) {
+        let Some(Pending { what: Batch::Settle { ends, reply }, .. }) =
+            self.pending.remove(&frame.batch)
+        else {
+            return;
+        };
+        let answers = check_problem(frame.problem).and_then(|()| {
+            let answers = read(settle::decode_answers(frame.answers))?;
+            every_answer(ends.len(), answers)
+        });
+        if let Ok(answers) = &answers {
+            let ended = ends.iter().zip(answers);
+            let ended = ended.filter(|(_, answer)| !matches!(answer, Settled::Refused(_)));
+            self.desk.forget(ended.map(|(end, _)| end.key));
+        }
+        if let Some(reply) = reply {
+            drop(reply.send(answers));
+        }
+    }
+
+    fn beaten(&mut self, frame: pb::BeatenFrame) {
+        let Some(Pending { what: Batch::Beat { beat, reply }, .. }) =
+            self.pending.remove(&frame.batch)
+        else {
+            return;
+        };
+        let answer = check_problem(frame.problem).and_then(|()| {
+            let reply = read(beat::decode_reply(frame.reply))?;
+            let held = every_answer(beat.leases.len(), reply.held)?;
+            Ok(BeatReply { held, ..reply })
+        });
+        if let Ok(told) = &answer {
+            let keys: Vec<LeaseKey> = beat.leases.iter().map(|lease| lease.key).collect();
+            self.forget_stale(&keys, &told.held);
+        }
+        match (reply, answer) {
+            (Some(reply), answer) => {
+                if let Ok(told) = &answer {
+                    self.directive = told.directive;
+                }
+                drop(reply.send(answer));
+            }
+            // Nobody reads this answer: what is new in it is told as news.
+            (None, Ok(told)) => {
+                if told.held.contains(&Held::Cancel) || told.directive != self.directive {
+                    self.directive = told.directive;
+                    self.news.tell();
+                }
+            }
+            (None, Err(error)) => tracing::debug!("an idle beat failed: {error:#}"),
+        }
+    }
+
+    fn forget_stale(&self, keys: &[LeaseKey], told: &[Held]) {
+        let stale = keys.iter().zip(told).filter(|(_, held)| **held == Held::Stale);
+        self.desk.forget(stale.map(|(key, _)| *key));
+    }
+
+    /// Says something while it waits for tasks, so that what the server has seen last is never old.
+    fn ticked(&mut self) -> ControlFlow<()> {
+        let every = self.ttl / 12;
+        self.tick = self.net.clock.sleep(every);
+        let now = self.now();
+        let Line::Up(live) = &self.line else { return ControlFlow::Continue(()) };
+        let quiet = now.saturating_sub(live.sent_at) >= every;
+        let busy = !self.credits.is_empty() || !self.pending.is_empty();
+        if quiet && !self.credits.is_empty() && self.pending.is_empty() {
+            self.own_beat(Vec::new());
+        }
+        let idle = !busy && self.commands.is_empty() && self.desk.holds_nothing();
+        if idle && now.saturating_sub(self.used_at) >= IDLE_MAX {
+            self.send(Up::Bye(pb::Bye { release: Vec::new() }));
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Line {
+    async fn next(&mut self) -> Event {
+        match self {
+            Self::Dialling(dialling) => Event::Dialled(dialling.await),
+            Self::Up(live) => Event::Frame(live.receive().await),
+        }
+    }
+}
+
+fn keys(leases: &[Lease]) -> Vec<LeaseKey> {
+    leases.iter().map(|lease| lease.key).collect()
+}
+
+fn credit(number: u64, want: &Want) -> Up {
+    Up::Credit(pb::Credit { number, want: Some(lease::encode_want(want)) })
+}
+
+impl Batch {
+    fn frame(&self, batch: u64) -> Up {
+        match self {
+            Self::Settle { ends, .. } => {
+                let settlements = ends.iter().map(settle::encode_settlement).collect();
+                Up::Settle(pb::SettleFrame { batch, settlements })
+            }
+            Self::Beat { beat, .. } => {
+                Up::Beat(pb::BeatFrame { batch, beat: Some(beat::encode_beat(beat)) })
+            }
+        }
+    }
+}
+
+impl Pending {
+    /// Gives up. What was sent may have happened.
+    fn fail(self, error: &Error) {
+        let error = if self.sent && !error.may_have_applied() && error.is_retryable() {
+            Error::new(Code::UnknownOutcome, "the stream was lost before the answer came")
+                .caused_by(error.clone())
+        } else {
+            error.clone()
+        };
+        match self.what {
+            Batch::Settle { reply: Some(reply), .. } => drop(reply.send(Err(error))),
+            Batch::Beat { reply: Some(reply), .. } => drop(reply.send(Err(error))),
+            Batch::Settle { reply: None, .. } | Batch::Beat { reply: None, .. } => {}
+        }
+    }
+}
