@@ -14,11 +14,13 @@ use std::time::Duration;
 use axum::Router;
 use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
+use haulier::store::{self, Fatal, OpenError, OpenStore, StoreOptions};
+use haulier::{janitor, system_entropy};
 use haulier_core::{Clock, Durability, Entropy, Store};
 
 use crate::config::{Config, ConfigError};
-use crate::http;
 use crate::shared::Shared;
+use crate::{grpc, http};
 
 /// A connection that has not sent a request this long, or sends its headers that slowly, is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
@@ -65,6 +67,17 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The store had to stop: nothing is acknowledged any more.
+    #[error(
+        "the store had to stop: {0}; check the disk, then start again: what was acknowledged is safe"
+    )]
+    Failed(Fatal),
+    /// Something that a server cannot do without is missing.
+    #[error(transparent)]
+    Core(#[from] haulier_core::Error),
     /// Serving ended by itself.
     #[error("serving failed: {0}")]
     Serving(io::Error),
@@ -88,7 +101,15 @@ pub const fn exit_code(error: &StartError) -> u8 {
         | StartError::NotLoopback(_)
         | StartError::BelowClass { .. }
         | StartError::Listen { .. } => 78,
-        StartError::Serving(_) => 74,
+        StartError::Store(error) => store_exit_code(error),
+        StartError::Failed(_) | StartError::Serving(_) => 74,
+        StartError::Core(_) => 70,
+    }
+}
+
+const fn store_exit_code(error: &OpenError) -> u8 {
+    match error {
+        OpenError::Url(_) => 78,
     }
 }
 
@@ -97,24 +118,49 @@ pub const fn exit_code(error: &StartError) -> u8 {
 pub struct Server {
     shared: Shared,
     config: Config,
+    /// The store, if the server opened it: it is watched, and closed in the end.
+    own: Option<OpenStore>,
 }
 
 impl Server {
-    /// A server over anyone's store, with the machine's clock and dice.
-    pub fn over(store: Arc<dyn Store>, config: Config) -> Self {
-        let clock = Arc::new(haulier_core::SystemClock::new());
-        let entropy = Arc::new(haulier_core::SeededEntropy::from_u64(0));
-        Self::with(store, config, clock, entropy)
+    /// A server over the store that the settings name, with the machine's clock and dice.
+    ///
+    /// # Errors
+    /// If the settings do not allow it, or the store cannot be opened.
+    pub async fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        check_address(&config)?;
+        let options = StoreOptions {
+            clock: Arc::clone(&clock),
+            payload_bytes_max: config.payload_bytes_max,
+            ..StoreOptions::default()
+        };
+        let own = store::open(config.store.as_str(), options).await?;
+        let server = Self::with(Arc::clone(&own.store), config, clock, system_entropy()?);
+        Ok(Self { own: Some(own), ..server })
     }
 
-    /// The same, with another clock and other dice: for tests.
+    /// A server over anyone's store, with the machine's clock and dice. The store is not closed.
+    ///
+    /// # Errors
+    /// If the operating system has no random numbers.
+    pub fn over(store: Arc<dyn Store>, config: Config) -> Result<Self, StartError> {
+        let clock = Arc::new(haulier_core::SystemClock::new());
+        Ok(Self::with(store, config, clock, system_entropy()?))
+    }
+
+    /// The same, with another clock and other dice.
     pub fn with(
         store: Arc<dyn Store>,
         config: Config,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { shared: Shared::new(store, clock, entropy), config }
+        Self { shared: Shared::new(store, clock, entropy), config, own: None }
+    }
+
+    /// What its calls share.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// Checks the settings and takes the port.
@@ -122,10 +168,8 @@ impl Server {
     /// # Errors
     /// If the address is not loopback or not free, or the store is weaker than demanded.
     pub fn bind(self) -> Result<Bound, StartError> {
+        check_address(&self.config)?;
         let Config { listen, min_durability, .. } = self.config;
-        if !listen.ip().is_loopback() {
-            return Err(StartError::NotLoopback(listen));
-        }
         let capabilities = self.shared.capabilities();
         if capabilities.durability < min_durability {
             return Err(StartError::BelowClass {
@@ -137,15 +181,21 @@ impl Server {
         let refused = |source| StartError::Listen { address: listen, source };
         let listener = TcpListener::bind(listen).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
-        Ok(Bound { shared: self.shared, config: self.config, listener, address })
+        Ok(Bound { server: self, listener, address })
     }
 }
 
-/// A server that has its port.
+fn check_address(config: &Config) -> Result<(), StartError> {
+    if config.listen.ip().is_loopback() {
+        return Ok(());
+    }
+    Err(StartError::NotLoopback(config.listen))
+}
+
+/// A server that has its port: connections wait until it serves.
 #[derive(Debug)]
 pub struct Bound {
-    shared: Shared,
-    config: Config,
+    server: Server,
     listener: TcpListener,
     address: SocketAddr,
 }
@@ -156,30 +206,57 @@ impl Bound {
         self.address
     }
 
-    /// What its calls share: a test or an embedding program may look at it.
+    /// What its calls share.
     pub fn shared(&self) -> &Shared {
-        &self.shared
+        &self.server.shared
     }
 
     /// Serves until `shutdown` is ready, then drains: no new connection, no new lease; what runs may end
-    /// within the drain timeout.
+    /// within the drain timeout. Then the store is closed, if the server opened it.
     ///
     /// # Errors
-    /// If the listener fails.
+    /// If the listener or the store fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), StartError> {
-        let Self { shared, config, listener, .. } = self;
+        let Self { server: Server { shared, config, own }, listener, .. } = self;
         let handle = Handle::new();
-        let app = http::around(http::router(&shared), &shared);
+        let app = http::around(http::router(&shared).merge(grpc::router(&shared)?), &shared);
         let serving = listen(listener, app, handle.clone()).map_err(StartError::Serving)?;
-        tokio::pin!(serving);
+        let sweeping = Sweeping(janitor::spawn(&shared.store, Arc::clone(&shared.clock)));
+        let failed: Pin<Box<dyn Future<Output = Fatal> + Send>> = match &own {
+            Some(own) => own.failed(),
+            None => Box::pin(std::future::pending()),
+        };
+        let served = async {
+            tokio::pin!(serving);
+            tokio::select! {
+                ended = &mut serving => return ended,
+                () = shutdown => {}
+            }
+            tracing::info!(timeout_s = config.drain_timeout.as_secs_f64(), "draining");
+            shared.draining.cancel();
+            handle.graceful_shutdown(Some(config.drain_timeout));
+            serving.await
+        };
         tokio::select! {
-            ended = &mut serving => return ended.map_err(StartError::Serving),
-            () = shutdown => {}
+            served = served => served.map_err(StartError::Serving)?,
+            // Nothing can be acknowledged any more: connections are dropped, not drained.
+            fatal = failed => return Err(StartError::Failed(fatal)),
         }
-        tracing::info!("draining");
-        shared.draining.cancel();
-        handle.graceful_shutdown(Some(config.drain_timeout));
-        serving.await.map_err(StartError::Serving)
+        drop(sweeping);
+        if let Some(own) = own {
+            own.close().await?;
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// The sweeping of a server's store; it ends with the server.
+struct Sweeping(tokio::task::JoinHandle<()>);
+
+impl Drop for Sweeping {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -265,7 +265,7 @@ impl From<&haulier_core::Lease> for Lease {
 impl Checkpoint {
     /// A step, with its value if that was read.
     pub fn new(checkpoint: &haulier_core::Checkpoint, with_value: bool) -> Self {
-        let body = with_value.then(|| Body::of_bytes(&checkpoint.value)).unwrap_or_default();
+        let body = if with_value { Body::of_bytes(&checkpoint.value) } else { Body::default() };
         Self { name: checkpoint.name.to_string(), value: body.json, value_base64: body.base64 }
     }
 

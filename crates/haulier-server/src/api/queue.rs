@@ -138,6 +138,7 @@ pub struct RetainPatch {
 }
 
 /// Tells `null`, which lifts a limit, from an absent field, which leaves it.
+#[expect(clippy::option_option, reason = "the core's patch has these three cases")]
 fn said<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {

@@ -226,7 +226,7 @@ impl TaskView {
     pub fn row(view: &haulier_core::TaskView, include: Include) -> Self {
         let task = &view.task;
         let standing = &view.standing;
-        let payload = include.payload.then(|| Body::of(&task.payload)).unwrap_or_default();
+        let payload = if include.payload { Body::of(&task.payload) } else { Body::default() };
         let result = view.result.as_ref().filter(|_| include.result);
         let result_body = result.map(Body::of).unwrap_or_default();
         Self {

@@ -1,8 +1,6 @@
 //! The table of keys. To add a setting, add a field to [`Config`] and a row here; flag, variable, file,
 //! `config show` and the template follow from it.
 
-use std::fmt::Write as _;
-
 use haulier_core::{Durability, limits, span};
 
 use super::{Config, LogFormat, StoreUrl};
@@ -172,17 +170,11 @@ fn distance(from: &str, to: &str) -> usize {
 
 /// A configuration file with every key at its default, commented out.
 pub fn template() -> String {
-    let mut text = String::from("# Configuration of a Haulier server.\n");
-    for key in KEYS {
+    KEYS.iter().fold("# Configuration of a Haulier server.\n".to_owned(), |file, key| {
         let value = toml::Value::String(key.default_value());
-        // Infallible: writing to a String does not fail.
-        let _: std::fmt::Result = write!(
-            text,
-            "\n# {}\n# Allowed: {}.\n# {} = {value}\n",
-            key.help, key.allowed, key.name
-        );
-    }
-    text
+        let Key { name, allowed, help, .. } = key;
+        format!("{file}\n# {help}\n# Allowed: {allowed}.\n# {name} = {value}\n")
+    })
 }
 
 #[cfg(test)]

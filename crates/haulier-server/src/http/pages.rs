@@ -51,12 +51,12 @@ pub(super) async fn error(headers: HeaderMap, Path(name): Path<String>) -> Respo
 fn page(headers: &HeaderMap, title: &str, paragraphs: &[&str]) -> Response {
     let wants_html = headers.contains_key(header::ACCEPT) && accepts_html(headers);
     let (kind, body) = if wants_html {
-        let paragraphs: String =
-            paragraphs.iter().map(|text| format!("<p>{}</p>\n", escape(text))).collect();
+        let paragraphs: Vec<String> = paragraphs.iter().map(|text| escape(text)).collect();
+        let paragraphs = paragraphs.join("</p>\n<p>");
         let title = escape(title);
         let body = format!(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{title}</title>\n\
-             <h1>{title}</h1>\n{paragraphs}</html>\n"
+             <h1>{title}</h1>\n<p>{paragraphs}</p>\n</html>\n"
         );
         ("text/html; charset=utf-8", body)
     } else {

@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn a_rate_is_the_mean_since_a_reading_that_is_old_enough() {
         let readings = Readings::default();
-        let mut at = |seconds, accepted, finished| {
+        let at = |seconds, accepted, finished| {
             let rates = readings.take(Duration::from_secs(seconds), &[queue(accepted, finished)]);
             rates[0].map(|rates| (rates.accepted, rates.finished, rates.over.0.as_secs()))
         };

@@ -44,6 +44,7 @@ pub(super) async fn identify(
 }
 
 /// A panic ends one call: its text stays in the log.
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over so")]
 pub(super) fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     let text = panic
         .downcast_ref::<String>()

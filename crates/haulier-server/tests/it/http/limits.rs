@@ -1,0 +1,117 @@
+//! At the limit, and one above.
+
+use haulier_core::limits;
+use serde_json::json;
+
+use crate::site::Site;
+
+#[tokio::test]
+async fn a_payload_may_be_as_large_as_the_limit_and_no_larger() {
+    let site = Site::start_with(|store| store.with_payload_bytes_max(1_000)).await;
+    // Two quotes belong to the payload.
+    let task = |bytes: usize| json!({ "kind": "a", "payload": "x".repeat(bytes - 2) }).to_string();
+    assert_eq!(site.post("/api/v1/tasks", task(1_000)).await.status, 201);
+    let problem = site.post("/api/v1/tasks", task(1_001)).await.problem(413, "too_large");
+    assert!(problem["detail"].as_str().unwrap().contains("1001 bytes; at most 1000"), "{problem}");
+}
+
+#[tokio::test]
+async fn the_largest_payload_of_all_fits_a_body_as_json_and_as_base64() {
+    let site =
+        Site::start_with(|store| store.with_payload_bytes_max(limits::PAYLOAD_BYTES_MAX)).await;
+    let text = "x".repeat(limits::PAYLOAD_BYTES_MAX - 2);
+    let json = format!(r#"{{"kind":"a","payload":"{text}"}}"#);
+    assert_eq!(site.post("/api/v1/tasks", json).await.status, 201);
+    let padded = "A".repeat(limits::PAYLOAD_BYTES_MAX.div_ceil(3) * 4 - 2) + "==";
+    let base64 = format!(r#"{{"kind":"a","payload_base64":"{padded}"}}"#);
+    assert_eq!(site.post("/api/v1/tasks", base64).await.status, 201);
+}
+
+/// A body of exactly so many bytes: JSON, and space.
+fn body(bytes: usize) -> String {
+    let json = r#"{"kind":"a"}"#;
+    json.to_owned() + &" ".repeat(bytes - json.len())
+}
+
+#[tokio::test]
+async fn a_body_may_be_as_large_as_the_limit_and_no_larger() {
+    let site = Site::start().await;
+    let about = site.get("/api/v1/about").await.json();
+    let max = usize::try_from(about["limits"]["body_bytes_max"].as_u64().unwrap()).unwrap();
+    assert_eq!(site.post("/api/v1/tasks", body(max)).await.status, 201);
+    site.post("/api/v1/tasks", body(max + 1)).await.problem(413, "too_large");
+}
+
+#[tokio::test]
+async fn a_body_that_says_that_it_is_too_large_is_refused_unread() {
+    let site = Site::start().await;
+    let answer = site
+        .send(
+            b"POST /api/v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+              Connection: close\r\nContent-Length: 1000000000\r\n\r\n{",
+        )
+        .await;
+    answer.problem(413, "too_large");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_say_how_large_it_is_is_counted_while_it_comes() {
+    let site = Site::start().await;
+    let about = site.get("/api/v1/about").await.json();
+    let max = usize::try_from(about["limits"]["body_bytes_max"].as_u64().unwrap()).unwrap();
+    for (bytes, status) in [(max, 201), (max + 1, 413)] {
+        let request = format!(
+            "POST /api/v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n{bytes:x}\r\n{}\r\n0\r\n\r\n",
+            body(bytes)
+        );
+        assert_eq!(site.send(request.as_bytes()).await.status, status, "{bytes}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_may_have_as_many_items_as_the_limit_and_no_more() {
+    let site = Site::start().await;
+    let id = "01997b9c-1f2e-7c3d-8a4b-5c6d7e8f9a0b";
+    for (path, field, item, extra) in [
+        ("/api/v1/tasks:batch", "tasks", json!({ "kind": "a" }), None),
+        ("/api/v1/tasks:cancel", "ids", json!(id), None),
+        ("/api/v1/dead:delete", "ids", json!(id), None),
+        ("/api/v1/beats", "leases", json!({ "task": id, "epoch": "1" }), Some("worker")),
+        (
+            "/api/v1/settlements",
+            "settlements",
+            json!({ "task": id, "epoch": "1", "outcome": "fail" }),
+            Some("worker"),
+        ),
+    ] {
+        let body = |count: usize| {
+            let mut body = json!({ field: vec![item.clone(); count] });
+            if let Some(extra) = extra {
+                body[extra] = json!("w");
+            }
+            body.to_string()
+        };
+        assert_eq!(site.post(path, body(limits::ITEMS_MAX)).await.status, 200, "{path}");
+        site.post(path, body(limits::ITEMS_MAX + 1)).await.problem(413, "too_large");
+    }
+    let want = |max: usize| format!(r#"{{"worker":"w","max":{max}}}"#);
+    assert_eq!(site.post("/api/v1/leases", want(limits::ITEMS_MAX)).await.status, 200);
+    site.post("/api/v1/leases", want(limits::ITEMS_MAX + 1)).await.problem(422, "invalid");
+}
+
+#[tokio::test]
+async fn a_page_may_be_as_large_as_the_limit_and_no_larger() {
+    let site = Site::start().await;
+    assert_eq!(site.get(&format!("/api/v1/tasks?limit={}", limits::PAGE_MAX)).await.status, 200);
+    let above = format!("/api/v1/tasks?limit={}", limits::PAGE_MAX + 1);
+    site.get(&above).await.problem(422, "invalid");
+}
+
+#[tokio::test]
+async fn a_name_may_be_as_long_as_the_limit_and_no_longer() {
+    let site = Site::start().await;
+    let task = |length: usize| json!({ "kind": "k".repeat(length) }).to_string();
+    assert_eq!(site.post("/api/v1/tasks", task(limits::NAME_BYTES_MAX)).await.status, 201);
+    site.post("/api/v1/tasks", task(limits::NAME_BYTES_MAX + 1)).await.problem(422, "invalid");
+}

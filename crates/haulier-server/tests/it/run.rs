@@ -1,0 +1,138 @@
+//! The life of a server.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use haulier_core::{Durability, ManualClock, State, SystemClock};
+use haulier_memory::MemoryStore;
+use haulier_server::config::StoreUrl;
+use haulier_server::{Config, Server, StartError, exit_code};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::site::{Site, config, within};
+
+fn over(config: Config) -> Result<Server, StartError> {
+    Server::over(Arc::new(MemoryStore::new(Arc::new(ManualClock::new()))), config)
+}
+
+#[tokio::test]
+async fn an_address_that_others_can_reach_is_refused() {
+    for address in ["0.0.0.0:0", "192.168.1.1:7420", "[::]:0"] {
+        let config = Config { listen: address.parse().unwrap(), ..config() };
+        let error = over(config.clone()).unwrap().bind().unwrap_err();
+        assert!(error.to_string().contains("loopback"), "{error}");
+        assert_eq!(exit_code(&error), 78);
+        let error = Server::open(config, Arc::new(SystemClock::new())).await.unwrap_err();
+        assert!(matches!(error, StartError::NotLoopback(_)), "no store is opened for it: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_in_use_is_named_with_a_way_out() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap();
+    let error = over(Config { listen, ..config() }).unwrap().bind().unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains(&listen.to_string()) && text.contains("another program"), "{text}");
+    assert_eq!(exit_code(&error), 78);
+}
+
+#[tokio::test]
+async fn a_store_below_the_demanded_class_is_refused() {
+    let demanding = Config { min_durability: Durability::D2, ..config() };
+    let error = over(demanding).unwrap().bind().unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("D0") && text.contains("D2") && text.contains("min_durability"),
+        "{text}"
+    );
+    assert_eq!(exit_code(&error), 78);
+}
+
+#[tokio::test]
+async fn an_unknown_store_is_refused_with_the_known_ones() {
+    let config = Config { store: StoreUrl::new("floppy:a"), ..config() };
+    let error = Server::open(config, Arc::new(SystemClock::new())).await.unwrap_err();
+    assert!(error.to_string().contains("memory:"), "{error}");
+    assert_eq!(exit_code(&error), 78);
+}
+
+#[tokio::test]
+async fn a_server_opens_its_store_serves_and_closes_it() {
+    let config = Config { store: StoreUrl::new("memory:"), payload_bytes_max: 17, ..config() };
+    let server = Server::open(config, Arc::new(SystemClock::new())).await.unwrap();
+    assert_eq!(server.shared().capabilities().payload_bytes_max, 17);
+    let bound = server.bind().unwrap();
+    let address = bound.address();
+    assert_eq!(bound.to_string(), format!("http://{address}"));
+    within(bound.serve(async {})).await.unwrap();
+    TcpListener::bind(address).unwrap();
+}
+
+#[tokio::test]
+async fn a_drain_lets_running_calls_end_and_begins_nothing_new() {
+    let mut site = Site::start().await;
+    let id = site.enqueue(r#"{"kind":"a"}"#).await;
+    // A connection that stays open over the drain, as a keep-alive client's does.
+    let mut kept = site.connect().await;
+    let waiting = format!("GET /api/v1/tasks/{id}?wait=30 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    kept.write_all(waiting.as_bytes()).await.unwrap();
+    let mut lease = site.connect().await;
+    let body = r#"{"worker":"w","queues":["other"],"wait":"30s"}"#;
+    let request = format!(
+        "POST /api/v1/leases HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    lease.write_all(request.as_bytes()).await.unwrap();
+    within(async {
+        while site.store.workers().await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    site.drain();
+    let mut answer = String::new();
+    within(kept.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("available"), "{answer}");
+    let mut answer = String::new();
+    within(lease.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(r#""leases":[]"#), "{answer}");
+    assert_eq!(site.state(id).await, State::Available);
+    let address: SocketAddr = site.address;
+    site.ended().await.unwrap();
+    TcpListener::bind(address).unwrap();
+}
+
+#[tokio::test]
+async fn a_draining_server_is_not_ready_and_grants_no_lease() {
+    let clock = ManualClock::new();
+    let store = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
+    let entropy = Arc::new(haulier_core::SeededEntropy::from_u64(1));
+    let bound = Server::with(store, config(), Arc::new(clock), entropy).bind().unwrap();
+    let shared = bound.shared().clone();
+    let address = bound.address();
+    let serving = tokio::spawn(bound.serve(std::future::pending()));
+    shared.draining.cancel();
+    let call = async |request: &str| {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request =
+            request.replace("\r\n\r\n", "\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        within(stream.read_to_string(&mut answer)).await.unwrap();
+        answer
+    };
+    let ready = call("GET /readyz?verbose HTTP/1.1\r\n\r\n").await;
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("draining"), "{ready}");
+    let lease = call(
+        "POST /api/v1/leases HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n\
+         {\"worker\":\"w\"}",
+    )
+    .await;
+    assert!(lease.starts_with("HTTP/1.1 503") && lease.contains("unavailable"), "{lease}");
+    assert!(lease.contains("retry-after: 1"), "{lease}");
+    let live = call("GET /livez HTTP/1.1\r\n\r\n").await;
+    assert!(live.starts_with("HTTP/1.1 200"), "{live}");
+    serving.abort();
+}
