@@ -8,13 +8,14 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::metadata::{self, Metadata};
-use crate::{guides, root, tidy};
+use crate::{codegen, guides, root, tidy};
 
 /// Runs every step.
 pub fn run() -> Result<(), String> {
     let mut gate = Gate::default();
     gate.command("format", "cargo fmt --all --check")?;
     gate.step("tidy", "cargo xtask tidy", tidy::run)?;
+    gate.step("generated code", "cargo xtask codegen --check", || codegen::run(true))?;
     gate.command("lints", "cargo clippy --workspace --all-targets --locked -- -D warnings")?;
     gate.command("tests", "cargo test --workspace --locked")?;
     gate.step("examples", "cargo run -p haulier --example NAME", || examples(&metadata::read()?))?;

@@ -16,6 +16,8 @@
 pub mod bulk;
 mod client;
 mod connect;
+#[cfg(all(doctest, feature = "derive", feature = "memory"))]
+mod documents;
 mod enqueue;
 mod entropy;
 pub mod janitor;

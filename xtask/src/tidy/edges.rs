@@ -11,7 +11,10 @@ pub fn check(packages: &[Package], rows: &[Row]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for package in &ours {
         match rows.iter().find(|row| row.name == short(&package.name)) {
-            Some(row) => findings.extend(check_one(package, row, &names)),
+            Some(row) => {
+                findings.extend(check_one(package, row, &names));
+                findings.extend(unused(package, row));
+            }
             None => findings.push(Finding::of(
                 &package.name,
                 "has no row in xtask/src/tidy/table.rs: say what wall it holds up",
@@ -49,6 +52,18 @@ fn check_one(package: &Package, row: &Row, ours: &[&str]) -> Vec<Finding> {
     findings
 }
 
+/// Names that a row allows and its manifest does not use: a wall with a hole in it.
+fn unused(package: &Package, row: &Row) -> Vec<Finding> {
+    let used = |name: &&str| package.dependencies.iter().any(|used| short(&used.name) == *name);
+    let allowed =
+        row.theirs.iter().chain(row.tests).chain(row.ours.iter().filter(|o| **o != "core"));
+    let says = |name: &&str| {
+        let says = format!("does not name {name}: strike it from xtask/src/tidy/table.rs");
+        Finding::of(&package.name, says)
+    };
+    allowed.filter(|name| !used(name)).map(says).collect()
+}
+
 /// The table as ARCHITECTURE.md shows it, one line a crate.
 pub fn render(rows: &[Row]) -> String {
     let line = |row: &Row| {
@@ -74,7 +89,7 @@ mod tests {
 
     const ROWS: &[Row] = &[
         Row { name: "core", ours: &[], theirs: &["bytes"], tests: &[] },
-        Row { name: "memory", ours: &["core"], theirs: &[], tests: &["remote"] },
+        Row { name: "memory", ours: &["core"], theirs: &["uuid"], tests: &["remote"] },
         Row { name: "remote", ours: &["core"], theirs: &["tonic"], tests: &[] },
     ];
 
@@ -86,11 +101,13 @@ mod tests {
         Package { name: name.to_owned(), dependencies, ..Package::default() }
     }
 
-    fn findings(memory: &[(&str, bool)]) -> usize {
+    /// Findings about a memory store that names this besides what its row expects.
+    fn findings(more: &[(&str, bool)]) -> usize {
+        let memory = [more, &[("uuid", false), ("haulier-remote", true)]].concat();
         let packages = [
             package("haulier-core", &[("bytes", false)]),
             package("haulier-remote", &[("tonic", false)]),
-            package("haulier-memory", memory),
+            package("haulier-memory", &memory),
         ];
         check(&packages, ROWS).len()
     }
@@ -112,6 +129,14 @@ mod tests {
         assert_eq!(findings(&[("haulier-remote", true), ("proptest", true)]), 0);
         assert_eq!(findings(&[("proptest", false)]), 1);
         assert_eq!(findings(&[("tonic", true)]), 1);
+    }
+
+    #[test]
+    fn a_row_that_allows_more_than_is_used_is_found() {
+        let packages = [package("haulier-memory", &[("uuid", false)])];
+        let says = check(&packages, ROWS);
+        assert_eq!(says.len(), 1);
+        assert!(says[0].says.contains("remote"));
     }
 
     #[test]
