@@ -11,15 +11,19 @@
 //! | [`rig`] | what an implementation provides |
 //! | [`prelude`] | short words for the cases: a task, a worker, one lease |
 //! | [`cases`] | the contract, one file a noun |
+//! | [`model`] | random histories, compared with the specification |
 //! | [`CASES`] | the list of cases |
 
 #![expect(clippy::missing_panics_doc, reason = "a case panics when the contract is broken")]
 #![expect(clippy::unchecked_time_subtraction, reason = "cases subtract constants that they know")]
 
 pub mod cases;
+mod memory;
+pub mod model;
 pub mod prelude;
 pub mod rig;
 mod suite;
 
+pub use memory::MemoryRig;
 pub use rig::Rig;
 pub use suite::CASES;

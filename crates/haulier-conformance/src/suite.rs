@@ -50,6 +50,7 @@ macro_rules! __with_cases {
             }
             enqueue {
                 an_enqueued_task_is_stored_and_delivered_byte_for_byte,
+                every_delivery_carries_its_own_payload,
                 a_repeated_enqueue_gives_the_same_task,
                 the_same_id_with_other_work_is_a_conflict,
                 duplicates_within_a_batch_meet_each_other_in_order,
@@ -78,6 +79,7 @@ macro_rules! __with_cases {
                 a_lease_lasts_its_full_ttl_after_reopening,
                 a_lease_that_nobody_keeps_runs_out_after_reopening,
                 epochs_rise_across_reopening,
+                a_key_of_a_forgotten_task_does_not_fit_its_namesake,
                 a_late_settlement_is_accepted_after_reopening,
                 a_short_beat_shortens_a_lease_and_a_long_one_takes_it_back,
             }
@@ -94,6 +96,7 @@ macro_rules! __with_cases {
                 a_page_that_cannot_be_is_refused,
                 the_states_add_up_to_what_was_accepted,
                 a_queue_shows_how_long_its_oldest_task_is_available,
+                what_was_seen_is_still_there_after_reopening,
                 queues_are_listed_by_name,
             }
             lease {
@@ -220,8 +223,10 @@ macro_rules! __with_cases {
 
 /// One `#[tokio::test]` for each case of the contract, in a module for each noun.
 ///
-/// ```ignore
-/// haulier_conformance::suite!(MyRig);
+/// ```
+/// use haulier_conformance::MemoryRig;
+/// haulier_conformance::suite!(MemoryRig);
+/// # fn main() {}
 /// ```
 ///
 /// The crate that calls it needs `tokio` with `macros` and `rt-multi-thread` among its

@@ -87,12 +87,12 @@ impl State {
 
     /// Leases a task: a new epoch, an attempt, a delivery on record.
     fn grant(&mut self, id: TaskId, want: &Want, now: Now) -> Option<Lease> {
-        let generation = self.generation;
+        let (generation, floor) = (self.generation, self.epoch_floor);
         self.grants += 1;
         self.workers.granted(&want.worker, self.grants);
         let mut lease = None;
         let granted = self.carry_out(id, Event::Lease, now, |entry| {
-            entry.epoch = entry.epoch.next(generation);
+            entry.epoch = entry.epoch.max(floor).next(generation);
             let hard = entry.task.policy.timeout.saturating_add(limits::STOP_GRACE);
             entry.grant = Some(Grant {
                 worker: want.worker.clone(),

@@ -99,6 +99,8 @@ pub(crate) struct State {
     pub workers: Workers,
     /// Calls of `lease` that wait, by ticket.
     pub waiters: BTreeMap<u64, Waiter>,
+    /// The largest epoch of any task that is gone: its id may be used again, its keys may not.
+    pub epoch_floor: Epoch,
     /// Counts grants: the older the last one, the sooner the next.
     pub grants: u64,
     order: u64,
@@ -247,6 +249,7 @@ impl State {
         let Some(entry) = self.tasks.remove(&id) else { return };
         self.index.take(&entry);
         self.index.line(&entry.task.queue).removed += 1;
+        self.epoch_floor = self.epoch_floor.max(entry.epoch);
         if let Some(unique) = &entry.unique {
             let key = (entry.task.queue.clone(), Arc::clone(&unique.key));
             if self.holders.get(&key) == Some(&id) {

@@ -90,20 +90,25 @@ impl Queue for MemoryStore {
     async fn lease(&self, wants: Vec<Want>, wait: Duration) -> Result<Vec<Vec<Lease>>> {
         check_items("wants", wants.len())?;
         wants.iter().try_for_each(Want::check)?;
-        // What is ready is claimed and returned in one poll: no dropped future can come between.
+        let nothing = vec![Vec::new(); wants.len()];
+        let ticket = self.shared.ticket();
+        // In one step, and in one poll: either what is ready is claimed and returned, so that no
+        // dropped future can come between, or the call stands among those who wait.
         let got = self.shared.act(|state, now| {
             for want in &wants {
                 state.workers.heard(&want.worker, now);
             }
-            state.share(&wants, now)
+            let got = state.share(&wants, now);
+            if wait.is_zero() || wants.is_empty() || got.iter().any(|leases| !leases.is_empty()) {
+                return Some(got);
+            }
+            state.waiters.insert(ticket, Waiter { wants, granted: None });
+            None
         });
-        if wait.is_zero() || wants.is_empty() || got.iter().any(|leases| !leases.is_empty()) {
+        if let Some(got) = got {
             return Ok(got);
         }
-        let waiting = Waiting { shared: &self.shared, ticket: self.shared.ticket() };
-        let ticket = waiting.ticket;
-        let nothing = vec![Vec::new(); wants.len()];
-        self.shared.act(|state, _| state.waiters.insert(ticket, Waiter { wants, granted: None }));
+        let _waiting = Waiting { shared: &self.shared, ticket };
         // Taken out of the waiter and returned in one poll, too; until then the waiter owns it.
         let granted = self.shared.until(wait.min(limits::WAIT_MAX), |state, _| {
             let granted = state.waiters.get_mut(&ticket)?.granted.take()?;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use haulier_core::{
-    Backoff, Code, Enqueued, Include, OnConflict, Payload, Priority, Start, State, Unique, Until,
+    Backoff, Code, Enqueued, Include, NewTask, OnConflict, Payload, Priority, Start, State, Unique,
+    Until,
 };
 
 use crate::Rig;
@@ -24,6 +25,22 @@ pub async fn an_enqueued_task_is_stored_and_delivered_byte_for_byte(rig: &mut im
     assert_eq!(*lease.task, new.task);
     assert_eq!(lease.task.payload.bytes, every_byte);
     assert_eq!(*view(rig, id).await.task, new.task);
+}
+
+/// I9: whatever stands next to it, in a batch, in a log or in a cache.
+pub async fn every_delivery_carries_its_own_payload(rig: &mut impl Rig) {
+    let sized = |number: usize| vec![u8::try_from(number % 251).must(); number * 37 % 5_000];
+    let new = |number| task_with(|task| task.payload = Payload::new(sized(number), "a/b"));
+    let tasks: Vec<NewTask> = (0..100).map(new).collect();
+    put_all(rig, tasks.clone()).await;
+    let mut leases = take(rig, 30).await;
+    rig.reopen().await;
+    leases.extend(take(rig, 100).await);
+    assert_eq!(leases.len(), tasks.len());
+    for (lease, new) in leases.iter().zip(&tasks) {
+        assert_eq!(lease.key.task, new.id);
+        assert_eq!(*lease.task, new.task);
+    }
 }
 
 /// I4: an enqueue whose answer was lost can be repeated.

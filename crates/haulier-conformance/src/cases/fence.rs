@@ -179,6 +179,22 @@ pub async fn epochs_rise_across_reopening(rig: &mut impl Rig) {
     }
 }
 
+/// I2, I3: an id may be forgotten and used again; whoever held the first task must not settle the
+/// second.
+pub async fn a_key_of_a_forgotten_task_does_not_fit_its_namesake(rig: &mut impl Rig) {
+    let new = task();
+    put(rig, new.clone()).await;
+    let old = take_one(rig).await;
+    rig.elapse(TTL).await;
+    delete(rig, new.id).await;
+    rig.elapse(rig.capabilities().dedup_window).await;
+    put(rig, new).await;
+    let held = take_one(rig).await;
+    assert!(held.key.epoch > old.key.epoch);
+    assert_eq!(settle(rig, old.key, COMPLETE).await, Settled::Stale);
+    assert_eq!(settle(rig, held.key, COMPLETE).await, applied(State::Completed));
+}
+
 /// A settlement that was remembered before a restart is remembered after it (I8), and so is a loss.
 pub async fn a_late_settlement_is_accepted_after_reopening(rig: &mut impl Rig) {
     let id = put(rig, task()).await;

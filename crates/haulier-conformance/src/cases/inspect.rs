@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use haulier_core::{
-    Beat, Checkpoint, Code, Filter, Include, LeaseBeat, Outcome, Page, PageRequest, Payload, Start,
-    State, TaskId, TaskView,
+    Beat, Checkpoint, Code, Filter, Include, LeaseBeat, Outcome, Page, PageRequest, Payload,
+    Settled, Start, State, TaskId, TaskView,
 };
 
 use crate::Rig;
@@ -264,6 +264,32 @@ pub async fn a_queue_shows_how_long_its_oldest_task_is_available(rig: &mut impl 
     assert_eq!(stats(rig, "default").await.oldest_available, Some(5 * SECOND));
     take(rig, 2).await;
     assert_eq!(stats(rig, "default").await.oldest_available, None);
+}
+
+/// I12: nothing is shown that a restart could take back, at no step of a life.
+pub async fn what_was_seen_is_still_there_after_reopening(rig: &mut impl Rig) {
+    let id = put(rig, task_with(|task| task.start = Start::After(SECOND))).await;
+    let mut key = None;
+    for step in 0..6 {
+        match step {
+            1 => rig.elapse(SECOND).await,
+            2 | 4 => key = Some(take_one(rig).await.key),
+            3 => assert_ne!(settle(rig, key.must(), Outcome::Release).await, Settled::Stale),
+            5 => {
+                let outcome = Outcome::Complete { result: Some(Payload::json("7")) };
+                assert_eq!(settle(rig, key.must(), outcome).await, applied(State::Completed));
+            }
+            _ => {}
+        }
+        let mut seen = view(rig, id).await;
+        rig.reopen().await;
+        let mut again = view(rig, id).await;
+        // A lease may last longer than it was shown to, never shorter.
+        let left = |view: &TaskView| view.lease.as_ref().map(|lease| lease.expires_in);
+        assert!(left(&seen) <= left(&again));
+        (seen.lease, again.lease) = (None, None);
+        assert_eq!(seen, again, "at step {step}");
+    }
 }
 
 /// By name, and only those that have something to show.

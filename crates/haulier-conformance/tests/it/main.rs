@@ -1,0 +1,4 @@
+//! The suite itself: that it is complete, and that it can fail.
+
+mod complete;
+mod planted;
