@@ -9,6 +9,7 @@
 //! | [`api`] | the types of the HTTP interface, also what the command line prints as JSON |
 //! | `grpc` | the gRPC services, the worker's stream among them |
 //! | `http` | the HTTP calls: routes, bodies, errors |
+//! | `listen` | the port and the limits of connections |
 //! | [`run`] | the life of a server: open, bind, serve, drain, close; exit codes |
 //! | [`logs`] | the shape of log lines |
 //! | [`shared`] | what every call needs: the store, time, chance, the drain |
@@ -18,6 +19,7 @@ pub mod config;
 mod decide;
 mod grpc;
 mod http;
+mod listen;
 pub mod logs;
 pub mod run;
 pub mod shared;

@@ -9,29 +9,16 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::Router;
 use axum_server::Handle;
-use axum_server::accept::NoDelayAcceptor;
 use haulier::store::{self, Fatal, OpenError, OpenStore, StoreOptions};
 use haulier::{janitor, system_entropy};
 use haulier_core::{Clock, Durability, Entropy, Store};
 
 use crate::config::{Config, ConfigError};
+use crate::listen::listen;
 use crate::shared::Shared;
 use crate::{grpc, http};
-
-/// A connection that has not sent a request this long, or sends its headers that slowly, is closed.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// How often a quiet HTTP/2 connection is asked whether it is still there.
-const PING_EVERY: Duration = Duration::from_secs(20);
-/// Streams that a client may have open on one HTTP/2 connection.
-const STREAMS_MAX: u32 = 256;
-/// Streams that a client opened and reset before they were answered; beyond it the connection is closed.
-const PENDING_RESETS_MAX: usize = 20;
-/// What may be under way to the server on one HTTP/2 connection, in bytes.
-const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 
 /// Why a server did not start, or stopped by itself.
 #[derive(Debug, thiserror::Error)]
@@ -258,28 +245,6 @@ impl Drop for Sweeping {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-type Serving = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
-
-/// One port for every protocol, within limits.
-fn listen(listener: TcpListener, app: Router, handle: Handle<SocketAddr>) -> io::Result<Serving> {
-    let mut server = axum_server::from_tcp(listener)?
-        .acceptor(NoDelayAcceptor::new())
-        .first_request_timeout(IDLE_TIMEOUT)
-        .accept_error_handler(|_, error| tracing::warn!("cannot accept a connection: {error}"))
-        .handle(handle);
-    let builder = server.http_builder();
-    builder.http1().header_read_timeout(IDLE_TIMEOUT);
-    builder
-        .http2()
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
-        .initial_connection_window_size(WINDOW_BYTES)
-        .initial_stream_window_size(WINDOW_BYTES)
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_EVERY);
-    Ok(Box::pin(server.serve(app.into_make_service())))
 }
 
 impl fmt::Display for Bound {

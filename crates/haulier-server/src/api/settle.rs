@@ -114,7 +114,7 @@ pub struct SettleAnswer {
 /// What came of a settlement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = SettleAnswerWord)]
+#[schema(as = SettlementAnswer)]
 pub enum Answer {
     /// Carried out.
     Applied,

@@ -8,7 +8,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Path, Query, Request};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use haulier_core::{Code, Error};
+use haulier_core::{Clock, Code, Error};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
@@ -16,8 +16,9 @@ use serde::de::DeserializeOwned;
 use super::problem::Fault;
 use crate::shared::Shared;
 
-/// The longest that a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// A body may take this long to arrive, and longer only if it comes at [`BODY_BYTES_PER_SECOND_MIN`].
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+const BODY_BYTES_PER_SECOND_MIN: u64 = 1_024;
 
 /// A JSON body.
 pub(super) struct JsonBody<T>(pub T);
@@ -35,16 +36,7 @@ where
         let limit = shared.body_bytes_max();
         let (parts, body) = request.into_parts();
         check_headers(&parts.headers, limit)?;
-        let bytes = tokio::select! {
-            bytes = read(body, limit) => bytes?,
-            () = shared.clock.sleep(BODY_TIMEOUT) => {
-                return Err(Fault::new(
-                    StatusCode::REQUEST_TIMEOUT,
-                    Code::Invalid,
-                    "the body took too long to arrive",
-                ));
-            }
-        };
+        let bytes = read(body, limit, &*shared.clock).await?;
         parse(&bytes).map(Self)
     }
 }
@@ -85,11 +77,22 @@ fn too_large(limit: usize) -> Fault {
     .into()
 }
 
-/// Reads a body, and not a byte beyond the limit.
-async fn read(body: Body, limit: usize) -> Result<Bytes, Fault> {
+/// Reads a body: not a byte beyond the limit, and not from a client that keeps it coming for ever.
+async fn read(body: Body, limit: usize, clock: &dyn Clock) -> Result<Bytes, Fault> {
     let mut chunks = body.into_data_stream();
     let mut all = BytesMut::new();
-    while let Some(chunk) = chunks.next().await {
+    let begun = clock.monotonic();
+    loop {
+        let earned = Duration::from_secs(all.len() as u64 / BODY_BYTES_PER_SECOND_MIN);
+        let passed = clock.monotonic().saturating_sub(begun);
+        let chunk = tokio::select! {
+            chunk = chunks.next() => chunk,
+            () = clock.sleep((BODY_TIMEOUT + earned).saturating_sub(passed)) => {
+                let text = "the body takes too long to arrive; nothing was done";
+                return Err(Fault::new(StatusCode::REQUEST_TIMEOUT, Code::Invalid, text));
+            }
+        };
+        let Some(chunk) = chunk else { return Ok(all.freeze()) };
         let chunk = chunk.map_err(|error| {
             Error::new(Code::Invalid, "the body ended before its end").caused_by(error)
         })?;
@@ -98,7 +101,6 @@ async fn read(body: Body, limit: usize) -> Result<Bytes, Fault> {
         }
         all.extend_from_slice(&chunk);
     }
-    Ok(all.freeze())
 }
 
 /// Reads JSON; only what is wrong is read twice, to learn its path.

@@ -31,7 +31,7 @@ pub(super) async fn act(
 
 /// Calls a task off. A running one is told at its next beat.
 #[utoipa::path(
-    post, path = "/api/v1/tasks/{id}:cancel", tag = "tasks", params(("id" = api::IdText, Path)),
+    post, path = "/api/v1/tasks/{id}:cancel", tag = "tasks", operation_id = "cancel_task", params(("id" = api::IdText, Path)),
     responses(
         (status = 200, description = "Cancelled, or marked while it runs.", body = api::Changed),
     )
@@ -45,7 +45,7 @@ pub(super) async fn cancel(
 
 /// Makes a final task available again, with all its attempts.
 #[utoipa::path(
-    post, path = "/api/v1/tasks/{id}:rerun", tag = "tasks", params(("id" = api::IdText, Path)),
+    post, path = "/api/v1/tasks/{id}:rerun", tag = "tasks", operation_id = "rerun_task", params(("id" = api::IdText, Path)),
     responses((status = 200, description = "Available again.", body = api::Changed))
 )]
 pub(super) async fn rerun(
@@ -57,7 +57,7 @@ pub(super) async fn rerun(
 
 /// Forgets a task that does not run.
 #[utoipa::path(
-    delete, path = "/api/v1/tasks/{id}", tag = "tasks", params(("id" = api::IdText, Path)),
+    delete, path = "/api/v1/tasks/{id}", tag = "tasks", operation_id = "delete_task", params(("id" = api::IdText, Path)),
     responses((status = 200, description = "Forgotten; the state that it had.", body = api::Changed))
 )]
 pub(super) async fn delete(

@@ -56,6 +56,7 @@ pub(crate) fn router(shared: &Shared) -> Router {
     let app = App { shared: shared.clone(), readings: Arc::default() };
     Router::new()
         .nest(BASE, interface().layer(from_fn(guard::check_accept)))
+        .layer(from_fn_with_state(shared.clone(), request::limit_time))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/openapi.json", get(openapi::serve))
@@ -133,4 +134,28 @@ fn check_items(field: &str, count: usize) -> Result<(), Error> {
     let text =
         format!("{field} has {count} items; at most {} a call are allowed", limits::ITEMS_MAX);
     Err(Error::new(Code::TooLarge, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use futures_util::StreamExt as _;
+    use haulier_core::{ManualClock, SeededEntropy};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_one_call_and_tells_nothing() {
+        let clock = Arc::new(ManualClock::new());
+        let store = Arc::new(haulier_memory::MemoryStore::new(clock.clone()));
+        let shared = Shared::new(store, clock, Arc::new(SeededEntropy::from_u64(1)));
+        let panics = async || -> &str { panic!("the secret is 42") };
+        let router = around(Router::new().route("/", get(panics)), &shared);
+        let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let mut body = response.into_body().into_data_stream();
+        let text = String::from_utf8(body.next().await.unwrap().unwrap().to_vec()).unwrap();
+        assert!(text.contains(r#""code":"internal""#) && !text.contains("42"), "{text}");
+    }
 }

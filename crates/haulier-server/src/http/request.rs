@@ -1,5 +1,7 @@
 //! The outermost layer: gives each call an id, writes errors, logs what is the server's own fault.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -12,6 +14,24 @@ use crate::shared::Shared;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// The longest that a call may take: a body's time, a wait, and as much again for the store.
+const CALL_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// Gives up on a call that a store does not answer: the caller must not hang with it.
+pub(super) async fn limit_time(
+    State(shared): State<Shared>,
+    request: Request,
+    next: Next,
+) -> Response {
+    tokio::select! {
+        response = next.run(request) => response,
+        () = shared.clock.sleep(CALL_TIMEOUT) => {
+            let text = "the store gave no answer in time; repeat the call with the same ids";
+            Fault::from(Error::new(Code::UnknownOutcome, text)).into_response()
+        }
+    }
+}
 
 /// Takes or makes the call's id, and writes what went wrong.
 pub(super) async fn identify(

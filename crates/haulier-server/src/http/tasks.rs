@@ -81,7 +81,7 @@ pub(super) struct ShowParams {
 
 /// Shows a task with its newest deliveries; waits, if asked to, until it is final.
 #[utoipa::path(
-    get, path = "/api/v1/tasks/{id}", tag = "tasks",
+    get, path = "/api/v1/tasks/{id}", tag = "tasks", operation_id = "show_task",
     params(("id" = api::IdText, Path), ShowParams),
     responses((status = 200, description = "The task.", body = api::TaskView))
 )]
@@ -120,7 +120,7 @@ pub(super) struct ListParams {
 
 /// Lists tasks, newest first. A page may be short and still have a next one.
 #[utoipa::path(
-    get, path = "/api/v1/tasks", tag = "tasks", params(ListParams),
+    get, path = "/api/v1/tasks", tag = "tasks", operation_id = "list_tasks", params(ListParams),
     responses((status = 200, description = "A page of tasks.", body = api::TaskPage))
 )]
 pub(super) async fn list(

@@ -1,5 +1,6 @@
 //! The description of the interface, and the pages beside it.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use serde_json::Value;
@@ -27,12 +28,14 @@ fn the_checked_in_description_is_the_one_that_is_served() {
 async fn every_call_that_is_described_is_served() {
     let site = Site::start().await;
     let description = site.get("/openapi.json").await.json();
-    let mut calls = 0;
+    let (mut calls, mut names) = (0, HashSet::new());
     for (path, item) in description["paths"].as_object().unwrap() {
         let id = "01997b9c-1f2e-7c3d-8a4b-5c6d7e8f9a0b";
         let path = path.replace("{id}", id).replace("{queue}", "mail").replace("{worker}", "w");
-        for method in item.as_object().unwrap().keys().filter(|key| key.len() < 7) {
+        for (method, operation) in item.as_object().unwrap().iter().filter(|(key, _)| key.len() < 7)
+        {
             calls += 1;
+            assert!(names.insert(operation["operationId"].clone()), "{operation}");
             let method = method.to_uppercase();
             let body = (method != "GET" && method != "DELETE").then_some("{}");
             let answer = site.call(&method, &path, body).await;

@@ -1,9 +1,12 @@
 //! At the limit, and one above.
 
-use haulier_core::limits;
-use serde_json::json;
+use std::time::Duration;
 
-use crate::site::Site;
+use haulier_core::{Clock as _, limits};
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::site::{Site, within};
 
 #[tokio::test]
 async fn a_payload_may_be_as_large_as_the_limit_and_no_larger() {
@@ -114,4 +117,38 @@ async fn a_name_may_be_as_long_as_the_limit_and_no_longer() {
     let task = |length: usize| json!({ "kind": "k".repeat(length) }).to_string();
     assert_eq!(site.post("/api/v1/tasks", task(limits::NAME_BYTES_MAX)).await.status, 201);
     site.post("/api/v1/tasks", task(limits::NAME_BYTES_MAX + 1)).await.problem(422, "invalid");
+}
+
+#[tokio::test]
+async fn a_body_that_keeps_coming_slowly_is_given_up() {
+    let site = Site::start().await;
+    let mut slow = site.connect().await;
+    let request = "POST /api/v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                   Content-Length: 100000\r\n\r\n{";
+    slow.write_all(request.as_bytes()).await.unwrap();
+    let passing = async {
+        loop {
+            site.clock.advance(Duration::from_millis(100));
+            tokio::task::yield_now().await;
+        }
+    };
+    let begun = site.clock.monotonic();
+    let mut answer = String::new();
+    within(async {
+        tokio::select! {
+            read = slow.read_to_string(&mut answer) => read.unwrap(),
+            () = passing => unreachable!("time passes for ever"),
+        }
+    })
+    .await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(site.clock.monotonic() - begun >= Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn headers_may_be_large_and_not_endless() {
+    let site = Site::start().await;
+    let headers = |bytes: usize| format!("X-Filler: {}\r\n", "x".repeat(bytes));
+    assert_eq!(site.call_with("GET", "/livez", &headers(16 * 1024), None).await.status, 200);
+    assert_eq!(site.call_with("GET", "/livez", &headers(128 * 1024), None).await.status, 431);
 }
