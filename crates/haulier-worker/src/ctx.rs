@@ -57,10 +57,9 @@ impl Ctx {
         states: Arc<States>,
         clock: Arc<dyn Clock>,
         held: Option<Arc<Held>>,
-        began: Duration,
     ) -> Self {
         Self(Arc::new(Attempt {
-            timeout_at: began.saturating_add(lease.task.policy.timeout),
+            timeout_at: clock.monotonic().saturating_add(lease.task.policy.timeout),
             steps: Lock::new(lease.checkpoints.clone()),
             lease,
             states,
@@ -75,8 +74,7 @@ impl Ctx {
     /// An attempt that no worker keeps, for trying a handler alone: progress goes nowhere, and steps are
     /// remembered only as long as this lives.
     pub fn detached(lease: Lease, states: States, clock: Arc<dyn Clock>) -> Self {
-        let began = clock.monotonic();
-        Self::new(lease, Arc::new(states), clock, None, began)
+        Self::new(lease, Arc::new(states), clock, None)
     }
 
     /// The task.
@@ -206,10 +204,10 @@ impl Ctx {
             }
         }
         let Some(held) = &self.0.held else { return Ok(()) };
-        match held.save(self.key(), checkpoint).await {
-            true => Ok(()),
-            false => Err(TaskError::fail("the lease was lost before the step was saved")),
+        if held.save(self.key(), checkpoint).await {
+            return Ok(());
         }
+        Err(TaskError::fail("the lease was lost before the step was saved"))
     }
 
     fn go_on(&self) -> Result<(), TaskError> {

@@ -124,7 +124,9 @@ trait FromError {
 impl FromError for Failure {
     fn from_error(error: &(dyn std::error::Error + 'static), class: &str) -> Self {
         let causes = std::iter::successors(error.source(), |cause| cause.source());
-        let trace = causes.map(|cause| format!("caused by: {cause}\n")).collect::<String>();
-        Failure::new(Cause::Error, &error.to_string()).with_class(class).with_trace(&trace)
+        let causes: Vec<String> = causes.map(|cause| format!("caused by: {cause}")).collect();
+        Failure::new(Cause::Error, &error.to_string())
+            .with_class(class)
+            .with_trace(&causes.join("\n"))
     }
 }

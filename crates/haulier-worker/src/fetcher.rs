@@ -15,7 +15,7 @@ use tokio::task::{JoinError, JoinSet};
 use crate::ctx::Ctx;
 use crate::executor;
 use crate::pause::Pause;
-use crate::shared::{Phase, Shared};
+use crate::shared::{Phase, Shared, kept_until};
 use crate::slots::{Ask, Slots};
 
 /// Settlements that may wait for their answers, beyond which nothing more is leased.
@@ -31,6 +31,9 @@ pub(crate) enum Until {
     /// When there is nothing left to do now.
     Idle,
 }
+
+/// A store that has nothing should wait; one that answers sooner than this is not asked without a break.
+const HASTE: Duration = Duration::from_millis(20);
 
 type Call = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
@@ -52,8 +55,8 @@ struct Fetcher<'a> {
     pause: Pause,
     /// Calls are not repeated before this.
     rest: Option<haulier_core::clock::Sleep>,
-    /// The last complete call brought nothing.
-    idle: bool,
+    /// The last call brought nothing, and nothing has happened since.
+    dry: bool,
 }
 
 /// Fetches until told to drain, or until idle; then waits for what runs.
@@ -71,7 +74,7 @@ pub(crate) async fn run(shared: &Arc<Shared>, until: Until) -> Result<()> {
         attempts: JoinSet::new(),
         pause: Pause::default(),
         rest: None,
-        idle: false,
+        dry: false,
     };
     let mut failed = None;
     loop {
@@ -92,27 +95,30 @@ pub(crate) async fn run(shared: &Arc<Shared>, until: Until) -> Result<()> {
 
 impl Fetcher<'_> {
     fn is_over(&self, phase: Phase) -> bool {
-        let done = phase == Phase::Drain || (self.until == Until::Idle && self.idle);
-        done && self.attempts.is_empty()
+        let idle = self.until == Until::Idle && self.dry && self.shared.held.unsettled() == 0;
+        self.attempts.is_empty() && (phase == Phase::Drain || idle)
     }
 
     /// Waits for one thing to happen, and deals with it.
     async fn step(&mut self, phase: &mut watch::Receiver<Phase>) -> Result<()> {
         tokio::select! {
-            Some(ended) = self.attempts.join_next() => self.ended(ended),
-            Some(answer) = self.calls.next() => return self.answered(answer),
-            () = rested(&mut self.rest) => self.rest = None,
+            // In a fixed order, so that a seed repeats a run.
+            biased;
             // The sender lives as long as the worker.
             changed = phase.changed() => drop(changed),
-            () = self.shared.settler.answered.notified() => {}
+            // What was settled may be available again.
+            () = self.shared.settler.answered.notified() => self.dry = false,
+            Some(ended) = self.attempts.join_next() => self.ended(ended),
+            () = rested(&mut self.rest) => self.rest = None,
+            Some(answer) = self.calls.next() => return self.answered(answer),
         }
         Ok(())
     }
 
     /// Makes the calls that are worth making now.
     fn ask(&mut self) {
-        let done = self.until == Until::Idle && self.idle;
-        if self.rest.is_some() || done {
+        let waits = self.until == Until::Idle && self.dry;
+        if self.rest.is_some() || waits {
             return;
         }
         let room = UNSETTLED_MAX.saturating_sub(self.shared.held.unsettled()).min(ITEMS_MAX);
@@ -122,10 +128,13 @@ impl Fetcher<'_> {
     }
 
     fn call(&self, ask: Ask) -> Call {
+        // A lease is safe from when the call was sent, not from when it was answered: a call that waits
+        // as long as a ttl would bring leases that are over already.
+        let longest = WAIT_MAX.min(self.shared.settings.ttl / 3);
         let wait = match (self.until, ask.complete) {
             (Until::Idle, _) => Duration::ZERO,
-            (Until::Told, true) => WAIT_MAX,
-            (Until::Told, false) => WAIT_PARTIAL,
+            (Until::Told, true) => longest,
+            (Until::Told, false) => longest.min(WAIT_PARTIAL),
         };
         let want = Want {
             worker: self.shared.id.clone(),
@@ -153,8 +162,14 @@ impl Fetcher<'_> {
             Ok(leases) => {
                 self.pause.reset();
                 let leases: Vec<Lease> = leases.into_iter().flatten().collect();
-                self.idle = leases.is_empty() && self.attempts.is_empty();
-                leases.into_iter().for_each(|lease| self.start(lease, sent));
+                self.dry = leases.is_empty();
+                let hasty = self.shared.now().saturating_sub(sent) < HASTE;
+                if self.dry && hasty && self.until == Until::Told {
+                    self.rest = Some(self.shared.link.clock.sleep(HASTE));
+                }
+                for lease in leases {
+                    self.start(lease, sent);
+                }
                 Ok(())
             }
             Err(error) if error.is_retryable() => {
@@ -174,14 +189,13 @@ impl Fetcher<'_> {
     fn start(&mut self, lease: Lease, sent: Duration) {
         let shared = self.shared;
         let queues = &shared.settings.queues;
-        let kept_until = shared.kept_until(sent, lease.ttl);
+        let kept_until = kept_until(sent, lease.ttl);
         let place = queues.iter().position(|(queue, _)| *queue == lease.task.queue);
         let ctx = Ctx::new(
             lease,
             Arc::clone(&shared.states),
             Arc::clone(&shared.link.clock),
             Some(Arc::clone(&shared.held)),
-            sent,
         );
         shared.held.insert(ctx.clone(), kept_until);
         let Some(place) = place else {
@@ -200,6 +214,7 @@ impl Fetcher<'_> {
 
     /// Frees the slots of every attempt that has ended by now, so that one call asks for them all.
     fn ended(&mut self, first: Result<usize, JoinError>) {
+        self.dry = false;
         let mut next = Some(first);
         while let Some(ended) = next {
             match ended {

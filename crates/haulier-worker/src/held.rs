@@ -50,7 +50,10 @@ struct Entry {
     abort_at: Option<Duration>,
     /// The handler is gone; its settlement is not answered yet.
     settling: bool,
+    /// Somebody else has the task, or will have it: nothing of this attempt counts any more.
     lost: bool,
+    /// The handler was dropped; nothing more is to be done about it.
+    aborted: bool,
     progress: Option<Progress>,
     checkpoints: Vec<(Checkpoint, oneshot::Sender<()>)>,
 }
@@ -63,6 +66,7 @@ impl Held {
             abort_at: None,
             settling: false,
             lost: false,
+            aborted: false,
             progress: None,
             checkpoints: Vec::new(),
             ctx,
@@ -233,7 +237,7 @@ impl Entry {
         }
     }
 
-    /// The lease is somebody else's, or will be: nothing of this attempt counts any more.
+    /// Gives the lease up.
     fn lose(&mut self) {
         if self.settling {
             return;
@@ -241,7 +245,7 @@ impl Entry {
         self.lost = true;
         self.checkpoints.clear();
         self.ctx.stop(Why::Lost);
-        self.ctx.abort();
+        self.abort();
     }
 
     fn ask_to_stop(&mut self, why: Why, now: Duration) {
@@ -259,13 +263,18 @@ impl Entry {
             self.ask_to_stop(Why::Timeout, now);
         }
         if self.abort_at.is_some_and(|at| now >= at) {
-            self.ctx.abort();
+            self.abort();
         }
+    }
+
+    fn abort(&mut self) {
+        self.aborted = true;
+        self.ctx.abort();
     }
 
     /// When something must be done about the handler next.
     fn moment(&self) -> Option<Duration> {
-        if self.settling || self.lost {
+        if self.settling || self.aborted {
             return None;
         }
         Some(self.kept_until.min(self.abort_at.unwrap_or_else(|| self.ctx.timeout_at())))

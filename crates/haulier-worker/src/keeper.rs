@@ -12,7 +12,7 @@ use haulier_core::limits::WAIT_MAX;
 use haulier_core::{Beat, BeatReply, Code, Error, LeaseBeat, Queue, Result, WorkerAbout, WorkerId};
 
 use crate::pause::Pause;
-use crate::shared::Shared;
+use crate::shared::{Shared, kept_until};
 
 struct Keeper<'a> {
     shared: &'a Shared,
@@ -27,9 +27,10 @@ struct Keeper<'a> {
 pub(crate) async fn run(shared: &Shared) {
     let about = Some(Arc::new(shared.about()));
     let mut keeper = Keeper { shared, next: shared.now(), about, pause: Pause::default() };
-    let mut news = watch(shared, Duration::ZERO);
+    let mut news = watch(shared);
     loop {
         let heard = tokio::select! {
+            biased;
             () = keeper.due() => false,
             heard = &mut news => {
                 // What was heard is read by the beat below; only then is it worth listening again.
@@ -41,7 +42,7 @@ pub(crate) async fn run(shared: &Shared) {
             keeper.beat().await;
         }
         if heard {
-            news = watch(shared, Duration::ZERO);
+            news = watch(shared);
         }
     }
 }
@@ -58,6 +59,7 @@ impl Keeper<'_> {
                 return;
             }
             tokio::select! {
+                biased;
                 () = self.shared.link.clock.sleep(wait) => return,
                 () = flush => {}
             }
@@ -101,6 +103,7 @@ impl Keeper<'_> {
         };
         let unanswered = Error::new(Code::UnknownOutcome, "the beat was not answered in time");
         let mut replies = tokio::select! {
+            biased;
             replies = self.shared.queue().beat(vec![beat]) => replies?,
             () = self.shared.link.clock.sleep(patience) => return Err(unanswered),
         };
@@ -109,7 +112,7 @@ impl Keeper<'_> {
 
     fn answered(&mut self, leases: &[LeaseBeat], reply: &BeatReply, sent: Duration) {
         self.about = None;
-        let kept_until = self.shared.kept_until(sent, self.shared.settings.ttl);
+        let kept_until = kept_until(sent, self.shared.settings.ttl);
         self.shared.held.answered(leases, &reply.held, kept_until, self.shared.now());
         self.shared.direct(reply.directive);
     }
@@ -131,21 +134,16 @@ impl Keeper<'_> {
 type News = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 /// Listens for something that the worker should know before its next beat.
-fn watch(shared: &Shared, after: Duration) -> News {
+fn watch(shared: &Shared) -> News {
     let (queue, clock) = (Arc::clone(&shared.link.queue), Arc::clone(&shared.link.clock));
     let (worker, ttl) = (shared.id.clone(), shared.settings.ttl);
     Box::pin(async move {
-        if !after.is_zero() {
-            clock.sleep(after).await;
+        if let Some(heard) = listen(&*queue, worker).await {
+            return heard;
         }
-        match listen(&*queue, worker).await {
-            Some(heard) => heard,
-            // Without hints, the beats alone tell: cancelling takes up to a third of the ttl.
-            None => {
-                clock.sleep(ttl / 3).await;
-                false
-            }
-        }
+        // Without hints, the beats alone tell: cancelling takes up to a third of the ttl.
+        clock.sleep(ttl / 3).await;
+        false
     })
 }
 

@@ -100,7 +100,7 @@ async fn settle(shared: &Shared, batch: Vec<Settlement>) {
     loop {
         match shared.link.queue.settle(batch.clone()).await {
             Ok(answers) => {
-                for (settlement, answer) in batch.into_iter().zip(answers) {
+                for (settlement, answer) in batch.iter().zip(&answers) {
                     apply(shared, settlement, answer);
                 }
                 return;
@@ -129,13 +129,13 @@ fn give_up(shared: &Shared, batch: &[Settlement], error: &Error) {
     }
 }
 
-fn apply(shared: &Shared, settlement: Settlement, answer: Settled) {
+fn apply(shared: &Shared, settlement: &Settlement, answer: &Settled) {
     let key = settlement.key;
     if let Settled::Refused(refusal) = answer {
-        return refused(shared, settlement, &refusal);
+        return refused(shared, settlement, refusal);
     }
     shared.held.remove(key);
-    lock(&shared.settler.tally).count(&settlement.outcome, &answer);
+    lock(&shared.settler.tally).count(&settlement.outcome, answer);
     match answer {
         Settled::Stale => tracing::warn!(
             target: "haulier::worker", worker = %shared.id, task = %key.task, epoch = key.epoch.0,
@@ -151,7 +151,7 @@ fn apply(shared: &Shared, settlement: Settlement, answer: Settled) {
 
 /// What the handler gave breaks a rule, such as a result that is too large. It would the next time, too:
 /// the task is rejected with the reason, rather than left to its lease.
-fn refused(shared: &Shared, settlement: Settlement, refusal: &Refusal) {
+fn refused(shared: &Shared, settlement: &Settlement, refusal: &Refusal) {
     let key = settlement.key;
     tracing::warn!(
         target: "haulier::worker", worker = %shared.id, task = %key.task, epoch = key.epoch.0,

@@ -48,6 +48,12 @@ pub(crate) struct Shared {
     pub phase: watch::Sender<Phase>,
 }
 
+/// Until when a lease is safe whose request was sent at `sent`: a tenth less than its ttl, for what two
+/// clocks may differ and a handler's last write may take.
+pub(crate) fn kept_until(sent: Duration, ttl: Duration) -> Duration {
+    sent.saturating_add(ttl * 9 / 10)
+}
+
 impl Shared {
     pub fn queue(&self) -> &dyn Queue {
         &*self.link.queue
@@ -55,12 +61,6 @@ impl Shared {
 
     pub fn now(&self) -> Duration {
         self.link.clock.monotonic()
-    }
-
-    /// Until when a lease is safe whose request was sent at `sent`: a tenth less than its ttl, for what
-    /// two clocks may differ and a handler's last write may take.
-    pub fn kept_until(&self, sent: Duration, ttl: Duration) -> Duration {
-        sent.saturating_add(ttl - ttl / 10)
     }
 
     /// Follows what operators want.

@@ -26,6 +26,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 pub(crate) async fn live(shared: &Arc<Shared>, until: Until, stops: Stops<'_>) -> Result<()> {
     let _guard = Guard(shared);
     tokio::select! {
+        biased;
         ended = work(shared, until) => ended,
         () = keeper::run(shared) => Ok(()),
         () = warden::run(shared) => Ok(()),
@@ -38,6 +39,7 @@ pub(crate) async fn live(shared: &Arc<Shared>, until: Until, stops: Stops<'_>) -
 async fn work(shared: &Arc<Shared>, until: Until) -> Result<()> {
     let ended = fetcher::run(shared, until).await;
     tokio::select! {
+        biased;
         () = settled(shared) => {}
         () = shared.link.clock.sleep(LAST_ANSWERS) => tracing::warn!(
             target: "haulier::worker", worker = %shared.id, tasks = shared.held.unsettled(),
@@ -57,6 +59,7 @@ async fn settled(shared: &Shared) {
 async fn end(shared: &Shared, mut stops: Stops<'_>) {
     let mut phase = shared.phase.subscribe();
     let enough = tokio::select! {
+        biased;
         () = stops.next() => 1,
         // An operator's stop and the first signal after it say the same.
         () = draining(&mut phase) => 2,
@@ -68,16 +71,17 @@ async fn end(shared: &Shared, mut stops: Stops<'_>) {
         }
     };
     tokio::select! {
+        biased;
         () = impatient => {}
         () = shared.link.clock.sleep(shared.settings.drain_limit) => {}
     }
     shared.held.stop_all(Why::Drain, shared.now() + LAST_GRACE);
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn draining(phase: &mut watch::Receiver<Phase>) {
     if phase.wait_for(|phase| *phase == Phase::Drain).await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

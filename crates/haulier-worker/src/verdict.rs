@@ -33,7 +33,6 @@ pub(crate) fn decide(
         (_, End::Returned(Ok(result))) => Outcome::Complete { result },
         (Some(Why::Cancel), _) => Outcome::Cancelled,
         (Some(Why::Timeout), _) => fail(timed_out(task), None),
-        (Some(Why::Drain), End::Dropped) => Outcome::Release,
         (Some(Why::Drain), End::Returned(Err(error))) if error.is_cancelled() => Outcome::Release,
         (_, End::Returned(Err(error))) => match error.into_verb() {
             Verb::Fail { failure, after } => fail(failure, after),
@@ -43,8 +42,8 @@ pub(crate) fn decide(
             Verb::Cancelled => Outcome::Cancelled,
         },
         (_, End::Panicked(message)) => fail(Failure::new(Cause::Panic, &message), None),
-        // Nobody asked it to stop, and yet it is gone: as if it had never begun.
-        (None, End::Dropped) => Outcome::Release,
+        // The worker ends: as if the attempt had never begun.
+        (Some(Why::Drain) | None, End::Dropped) => Outcome::Release,
     };
     Some(outcome)
 }

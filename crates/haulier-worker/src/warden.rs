@@ -14,6 +14,7 @@ pub(crate) async fn run(shared: &Shared) {
             Some(moment) => {
                 let wait = moment.saturating_sub(now);
                 tokio::select! {
+                    biased;
                     () = shared.link.clock.sleep(wait) => {}
                     () = sooner => {}
                 }
