@@ -16,6 +16,8 @@ pub fn check(files: &[File]) -> Vec<Finding> {
     findings.extend(codes(text("docs/reference/http.md")));
     let keys = text("crates/haulier-server/src/config/keys.rs");
     findings.extend(settings(text("docs/operations/configuration.md"), keys));
+    let records = text("crates/haulier-embedded/src/record.rs");
+    findings.extend(record_kinds(text("docs/internals/log.md"), records));
     findings.extend(promise(PROMISED_IN.map(|path| (path, text(path)))));
     findings
 }
@@ -78,6 +80,22 @@ fn key_row(source: &str) -> Option<[String; 3]> {
     Some([field("name")?, field("allowed")?, field("help")?])
 }
 
+/// The numbers of the log's records are documented as they are: they stand for ever.
+fn record_kinds(document: &str, source: &str) -> Vec<Finding> {
+    let path = "docs/internals/log.md";
+    let kind = |line: &str| {
+        let (name, number) = line.trim().strip_prefix("pub const ")?.split_once(": u8 = ")?;
+        let number: u8 = number.strip_suffix(';')?.parse().ok()?;
+        Some(format!("| {number} | {} |", name.to_lowercase()))
+    };
+    let rows: Vec<String> = source.lines().filter_map(kind).collect();
+    if rows.is_empty() {
+        return vec![Finding::of(path, "the numbers of records were not found in the code")];
+    }
+    let missing = rows.iter().filter(|row| !document.contains(row.as_str()));
+    missing.map(|row| Finding::of(path, format!("lacks the row {row}"))).collect()
+}
+
 /// The promise is the same wherever it stands: the first quotation of each document.
 fn promise(documents: [(&str, &str); 2]) -> Option<Finding> {
     let quoted = |text: &str| {
@@ -122,6 +140,15 @@ mod tests {
         assert_eq!(settings(&row.replace("Where", "Why"), keys).len(), 1);
         assert_eq!(settings("", keys).len(), 1);
         assert_eq!(settings(row, "").len(), 1, "a table that moved is found, too");
+    }
+
+    #[test]
+    fn a_kind_of_record_that_changed_its_number_is_found() {
+        let source = "mod kind {\n    pub const TIME: u8 = 1;\n    pub const LINE: u8 = 2;\n}\n";
+        let document = "| 1 | time | a\n| 2 | line | b\n";
+        assert!(record_kinds(document, source).is_empty());
+        assert_eq!(record_kinds(document, &source.replace("= 2", "= 3")).len(), 1);
+        assert_eq!(record_kinds(document, "").len(), 1);
     }
 
     #[test]
