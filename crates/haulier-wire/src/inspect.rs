@@ -42,7 +42,7 @@ pub fn encode_list(filter: &Filter, page: &PageRequest) -> pb::ListRequest {
     pb::ListRequest {
         filter: filter.to_string(),
         // A size beyond the field's range is beyond the limit, too, and refused as such.
-        size: u32::try_from(page.size).unwrap_or(u32::MAX),
+        size: Some(u32::try_from(page.size).unwrap_or(u32::MAX)),
         after: page.after.clone(),
         include: Some(encode_include(page.include)),
     }
@@ -54,8 +54,9 @@ pub fn encode_list(filter: &Filter, page: &PageRequest) -> pb::ListRequest {
 /// If the filter means nothing.
 pub fn decode_list(request: pb::ListRequest) -> Result<(Filter, PageRequest)> {
     let filter = Filter::parse(&request.filter).map_err(at("filter"))?;
-    let size = usize::try_from(request.size).unwrap_or(usize::MAX);
-    let size = if size == 0 { PageRequest::default().size } else { size };
+    let size = request
+        .size
+        .map_or(PageRequest::default().size, |size| usize::try_from(size).unwrap_or(usize::MAX));
     let include = decode_include(request.include);
     Ok((filter, PageRequest { size, after: request.after, include }))
 }

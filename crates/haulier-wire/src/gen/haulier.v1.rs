@@ -933,7 +933,7 @@ pub struct Hello {
 /// The answer to Hello.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Welcome {
-    /// What operators want of the worker.
+    /// What operators want of the worker; absent if Hello said no more than a name.
     #[prost(enumeration = "Directive", tag = "1")]
     pub directive: i32,
     /// One answer a lease of Hello, in order.
@@ -2695,9 +2695,9 @@ pub struct ListRequest {
     /// The filter, in the one grammar: `queue:mail state:dead`.
     #[prost(string, tag = "1")]
     pub filter: ::prost::alloc::string::String,
-    /// Tasks on the page, at most 1,000; zero: 50.
-    #[prost(uint32, tag = "2")]
-    pub size: u32,
+    /// Tasks on the page, at most 1,000; absent: 50.
+    #[prost(uint32, optional, tag = "2")]
+    pub size: ::core::option::Option<u32>,
     /// Where the page before ended.
     #[prost(string, optional, tag = "3")]
     pub after: ::core::option::Option<::prost::alloc::string::String>,

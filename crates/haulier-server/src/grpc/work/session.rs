@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use haulier_core::{
-    Beat, Code, Directive, Error, Lease, LeaseBeat, LeaseKey, Result, WorkerId, limits,
+    Beat, Code, Directive, Error, Held, Lease, LeaseBeat, LeaseKey, Result, WorkerId, limits,
 };
 use haulier_wire::frames;
 use haulier_wire::pb::server_frame::Frame;
@@ -113,20 +113,26 @@ async fn open(
     let keys = lease::decode_keys(hello.held)?;
     let ttl = hello.ttl_ms.map_or(limits::LEASE_TTL_DEFAULT, Duration::from_millis);
     let seat = sessions.join(worker.clone()).await;
-    let leases = keys.iter().copied().map(LeaseBeat::renew).collect();
-    let taken_back = Beat { worker: worker.clone(), about, ttl, leases };
-    let reply = jobs::one_reply(shared, taken_back).await?;
-    let held = keys.into_iter().zip(&reply.held);
-    let held = held.filter(|(_, held)| **held != haulier_core::Held::Stale);
-    let held = held.map(|(key, _)| key).collect();
-    let payload_bytes_max = shared.capabilities().payload_bytes_max;
-    let welcome = pb::Welcome {
-        directive: beat::encode_directive(reply.directive),
-        held: beat::encode_held(&reply.held),
-        payload_bytes_max: u64::try_from(payload_bytes_max).unwrap_or(u64::MAX),
+    let mut welcome = pb::Welcome {
+        payload_bytes_max: u64::try_from(shared.capabilities().payload_bytes_max)
+            .unwrap_or(u64::MAX),
+        ..pb::Welcome::default()
     };
+    let mut held = HashSet::new();
+    let mut directive = Directive::Run;
+    // A worker that only says its name is heard of when it asks for tasks.
+    if !keys.is_empty() || about.is_some() {
+        let leases = keys.iter().copied().map(LeaseBeat::renew).collect();
+        let beat = Beat { worker: worker.clone(), about, ttl, leases };
+        let reply = jobs::one_reply(shared, beat).await?;
+        let kept = keys.into_iter().zip(&reply.held).filter(|(_, held)| **held != Held::Stale);
+        held.extend(kept.map(|(key, _)| key));
+        directive = reply.directive;
+        welcome.directive = beat::encode_directive(directive);
+        welcome.held = beat::encode_held(&reply.held);
+    }
     down.send(Frame::Welcome(welcome), 1, &seat.superseded).await?;
-    Ok(Opened { seat, worker, ttl, held, directive: reply.directive })
+    Ok(Opened { seat, worker, ttl, held, directive })
 }
 
 struct Session {
