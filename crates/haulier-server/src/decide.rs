@@ -1,5 +1,5 @@
-//! Decides for thin workers: one that only says "failed" leaves it to the server what comes next. The
-//! rule is the pure [`retry::decide`]; this file finds what the rule needs to know.
+//! Decides for thin workers: one that only says "failed" leaves it to the server what comes next.
+//! The rule is the pure [`retry::decide`]; this file finds what the rule needs to know.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ pub struct Undecided {
     pub proposed: Option<Duration>,
 }
 
-/// What each failure leads to, by its task's policy, in order. A task that is not known any more gets
-/// the default policy: its settlement will be answered as stale in any case.
+/// What each failure leads to, by its task's policy, in order. A task that is not known any more
+/// gets the default policy: its settlement will be answered as stale in any case.
 ///
 /// # Errors
 /// If the store cannot be asked.
@@ -41,7 +41,8 @@ pub async fn decide(shared: &Shared, failures: Vec<Undecided>) -> Result<Vec<Out
     Ok(outcomes)
 }
 
-/// Which attempt a lease was. The delivery knows it; the task's own count may have been refunded since.
+/// Which attempt a lease was. The delivery knows it; the task's own count may have been refunded
+/// since.
 fn attempt(view: &TaskView, key: LeaseKey) -> u32 {
     let mut deliveries = view.deliveries.iter().rev();
     let delivery = deliveries.find(|delivery| delivery.epoch == key.epoch);

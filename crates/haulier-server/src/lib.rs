@@ -1,7 +1,7 @@
 //! The server of Haulier: gRPC and HTTP/JSON on one port, over any store.
 //!
-//! It adds no semantics. What a call means is the store's to say; the server reads it, hands it on and
-//! writes the answer, within limits.
+//! It adds no semantics. What a call means is the store's to say; the server reads it, hands it on
+//! and writes the answer, within limits.
 //!
 //! | where | what |
 //! |---|---|

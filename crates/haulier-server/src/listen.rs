@@ -25,7 +25,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
 const HEADER_BUFFER_BYTES: usize = 64 * 1024;
 /// Most bytes of the headers of an HTTP/2 request.
 const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
-/// How often an HTTP/2 connection is asked whether it is still there, and how long it has to answer.
+/// How often an HTTP/2 connection is asked whether it is still there, and how long it has to
+/// answer.
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// Streams that a client may have open on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 128;

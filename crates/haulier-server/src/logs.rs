@@ -1,8 +1,9 @@
 //! The shape of log lines: for people on a terminal, one JSON object a line elsewhere.
 //!
-//! Lines go to standard error. Keys are `ts level msg target` and the fields of the event (`task`, `kind`,
-//! `queue`, `attempt`, `epoch`, `worker`, `code`). Payloads, tokens and header values are never logged;
-//! text that came from users is escaped, so that it can neither end a line nor steer a terminal.
+//! Lines go to standard error. Keys are `ts level msg target` and the fields of the event (`task`,
+//! `kind`, `queue`, `attempt`, `epoch`, `worker`, `code`). Payloads, tokens and header values are
+//! never logged; text that came from users is escaped, so that it can neither end a line nor steer
+//! a terminal.
 
 use std::fmt;
 use std::io::IsTerminal as _;
@@ -162,16 +163,23 @@ impl Visit for Fields {
 
 /// Makes what steers terminals visible: C0, C1 and bidirectional controls.
 pub fn escape(text: &str) -> String {
-    let bidi = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() || bidi(c) {
+        if c.is_control() || turns_text(c) {
             escaped.extend(c.escape_unicode());
         } else {
             escaped.push(c);
         }
     }
     escaped
+}
+
+/// Whether a character changes the direction of the text around it.
+fn turns_text(c: char) -> bool {
+    let marks = '\u{200e}'..='\u{200f}';
+    let embeddings = '\u{202a}'..='\u{202e}';
+    let isolates = '\u{2066}'..='\u{2069}';
+    [marks, embeddings, isolates].iter().any(|range| range.contains(&c))
 }
 
 #[cfg(test)]

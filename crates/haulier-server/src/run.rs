@@ -1,7 +1,7 @@
 //! The life of a server: open its store, bind its port, serve, drain, close.
 //!
-//! What keeps a server from starting, or makes it stop by itself, is a [`StartError`]; each has an exit
-//! code. Nothing here knows a call.
+//! What keeps a server from starting, or makes it stop by itself, is a [`StartError`]; each has an
+//! exit code. Nothing here knows a call.
 
 use std::fmt;
 use std::future::Future;
@@ -34,8 +34,8 @@ pub enum StartError {
     NotLoopback(SocketAddr),
     /// The store is weaker than the settings demand.
     #[error(
-        "store {store} has durability class {class} ({}), below `min_durability` = {demanded}; choose \
-         another store or lower `min_durability`",
+        "store {store} has durability class {class} ({}), below `min_durability` = {demanded}; \
+         choose another store or lower `min_durability`",
         class.explain()
     )]
     BelowClass {
@@ -59,7 +59,8 @@ pub enum StartError {
     Store(#[from] OpenError),
     /// The store had to stop: nothing is acknowledged any more.
     #[error(
-        "the store had to stop: {0}; check the disk, then start again: what was acknowledged is safe"
+        "the store had to stop: {0}; check the disk, then start again: what was acknowledged is \
+         safe"
     )]
     Failed(Fatal),
     /// Something that a server cannot do without is missing.
@@ -89,14 +90,18 @@ pub const fn exit_code(error: &StartError) -> u8 {
         | StartError::BelowClass { .. }
         | StartError::Listen { .. } => 78,
         StartError::Store(error) => store_exit_code(error),
-        StartError::Failed(_) | StartError::Serving(_) => 74,
+        StartError::Failed(Fatal::Damaged(_)) => 65,
+        StartError::Failed(Fatal::Write(_)) | StartError::Serving(_) => 74,
         StartError::Core(_) => 70,
     }
 }
 
-const fn store_exit_code(error: &OpenError) -> u8 {
+/// The exit code of a process whose store could not be opened.
+pub const fn store_exit_code(error: &OpenError) -> u8 {
     match error {
-        OpenError::Url(_) => 78,
+        OpenError::Url(_) | OpenError::Refused(_) => 78,
+        OpenError::Damaged(_) => 65,
+        OpenError::Io(_) => 74,
     }
 }
 
@@ -198,8 +203,8 @@ impl Bound {
         &self.server.shared
     }
 
-    /// Serves until `shutdown` is ready, then drains: no new connection, no new lease; what runs may end
-    /// within the drain timeout. Then the store is closed, if the server opened it.
+    /// Serves until `shutdown` is ready, then drains: no new connection, no new lease; what runs
+    /// may end within the drain timeout. Then the store is closed, if the server opened it.
     ///
     /// # Errors
     /// If the listener or the store fails.

@@ -1,6 +1,7 @@
 //! What every call of every interface needs. Cloning shares it.
 //!
-//! Nothing in here belongs to one protocol, and nothing in here changes after the start but the drain.
+//! Nothing in here belongs to one protocol, and nothing in here changes after the start but the
+//! drain.
 
 use std::fmt;
 use std::sync::Arc;
@@ -50,8 +51,8 @@ impl Shared {
         self.draining.is_cancelled()
     }
 
-    /// The answer of a call that waits, or `None` once the server drains. Dropping the call is safe: no
-    /// verb of a store loses anything by it.
+    /// The answer of a call that waits, or `None` once the server drains. Dropping the call is
+    /// safe: no verb of a store loses anything by it.
     pub async fn unless_draining<T>(&self, call: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;

@@ -41,8 +41,8 @@ pub struct BulkChanged {
     pub matched: u64,
     /// Tasks that were changed; none in a dry run.
     pub changed: u64,
-    /// By ids: one answer a task, in their order. By filter: those that could not be changed. Empty for a
-    /// dry run.
+    /// By ids: one answer a task, in their order. By filter: those that could not be changed. Empty
+    /// for a dry run.
     pub answers: Vec<BulkAnswer>,
     /// There are more: give it as `page_token`. Absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,5 @@
-//! Payloads and other bytes in JSON: JSON is embedded exactly as it was written, the rest is base64.
+//! Payloads and other bytes in JSON: JSON is embedded exactly as it was written, the rest is
+//! base64.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -77,8 +78,8 @@ pub struct Body {
 }
 
 impl Body {
-    /// The fields for a payload: embedded only if it says that it is JSON, is JSON, and would come back
-    /// byte for byte.
+    /// The fields for a payload: embedded only if it says that it is JSON, is JSON, and would come
+    /// back byte for byte.
     pub fn of(payload: &Payload) -> Self {
         if payload.is_json() {
             Self::of_bytes(&payload.bytes)

@@ -17,8 +17,8 @@ use super::{
 pub struct NewTask {
     /// What it asks for.
     pub kind: KindText,
-    /// Its name for ever. Make it yourself (`UUIDv7`) and repeat a lost call with the same one; without it a
-    /// repeated call is a new task.
+    /// Its name for ever. Make it yourself (`UUIDv7`) and repeat a lost call with the same one;
+    /// without it a repeated call is a new task.
     #[serde(default)]
     pub id: Option<IdText>,
     /// The line it stands in; `default` if left out.
@@ -135,8 +135,8 @@ pub struct EnqueuedMany {
 }
 
 impl NewTask {
-    /// The task for the store. `path` is where it stands in the request, as in `tasks[3]`; `new_id` makes an
-    /// id if it has none.
+    /// The task for the store. `path` is where it stands in the request, as in `tasks[3]`; `new_id`
+    /// makes an id if it has none.
     ///
     /// # Errors
     /// Fields that exclude each other, or a priority or backoff that cannot be one.

@@ -1,5 +1,5 @@
-//! What a worker over HTTP does: lease, beat. It has no connection to lose; its crash is found when the
-//! ttl of its leases runs out.
+//! What a worker over HTTP does: lease, beat. It has no connection to lose; its crash is found when
+//! the ttl of its leases runs out.
 
 use std::sync::Arc;
 
@@ -189,7 +189,8 @@ pub struct HeldLease {
     pub task: IdText,
     /// The fence.
     pub epoch: Epoch,
-    /// `yes`: renewed. `cancel`: renewed, but stop and settle as cancelled. `stale`: no longer yours, stop.
+    /// `yes`: renewed. `cancel`: renewed, but stop and settle as cancelled. `stale`: no longer
+    /// yours, stop.
     pub held: HeldWord,
 }
 

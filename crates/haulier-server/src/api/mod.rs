@@ -1,11 +1,11 @@
-//! The types of the HTTP interface, in one module: what goes in, what comes out. The command line prints
-//! the same types for `-o json`.
+//! The types of the HTTP interface, in one module: what goes in, what comes out. The command line
+//! prints the same types for `-o json`.
 //!
 //! Words are those of the core, in `snake_case`. Durations go in as text or seconds and come out as
-//! seconds; instants come out as RFC 3339; an epoch is digits in a string; a JSON payload is embedded as
-//! it was written, other bytes stand in `…_base64`. Unknown fields are refused on the way in. Whatever
-//! cannot be read fails the call with its path; whether it is allowed is the store's to say, task by
-//! task. Nothing here knows of requests, statuses or sockets.
+//! seconds; instants come out as RFC 3339; an epoch is digits in a string; a JSON payload is
+//! embedded as it was written, other bytes stand in `…_base64`. Unknown fields are refused on the
+//! way in. Whatever cannot be read fails the call with its path; whether it is allowed is the
+//! store's to say, task by task. Nothing here knows of requests, statuses or sockets.
 
 mod about;
 mod bulk;

@@ -6,7 +6,8 @@ use utoipa::ToSchema;
 
 use super::Span;
 
-/// Why a call failed as a whole (RFC 9457). Programs act on `code`, `retryable` and `may_have_applied`.
+/// Why a call failed as a whole (RFC 9457). Programs act on `code`, `retryable` and
+/// `may_have_applied`.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Problem {
     /// Page of this server that explains the code: `/errors/CODE`.
@@ -97,53 +98,57 @@ impl Problem {
     pub fn explain(code: Code) -> &'static str {
         match code {
             Code::Invalid => {
-                "A field is missing, malformed or out of range. `errors` names it. Correct the request; \
-                 repeating it unchanged gives the same answer."
+                "A field is missing, malformed or out of range. `errors` names it. Correct \
+                 the request; repeating it unchanged gives the same answer."
             }
             Code::TooLarge => {
-                "Something exceeds its limit; `/api/v1/about` lists the limits. Send less at once, or keep \
-                 large data elsewhere and send a reference to it."
+                "Something exceeds its limit; `/api/v1/about` lists the limits. Send less at \
+                 once, or keep large data elsewhere and send a reference to it."
             }
             Code::Unauthenticated => "There is no proof, or no valid proof, of who is calling.",
             Code::Forbidden => {
-                "The caller may not do this. A browser's page of another origin may never change anything."
+                "The caller may not do this. A browser's page of another origin may never \
+                 change anything."
             }
             Code::NotFound => {
-                "There is no such task, queue, worker or address, or it is no longer remembered. Finished \
-                 tasks are forgotten after the time that their queue's settings say."
+                "There is no such task, queue, worker or address, or it is no longer \
+                 remembered. Finished tasks are forgotten after the time that their queue's \
+                 settings say."
             }
             Code::NotSupported => "The store cannot do this. `/api/v1/about` lists what it can.",
             Code::IdConflict => {
-                "The task's id is taken by a task with other content. Ids are for repeating a call whose \
-                 answer was lost: make a new one for new work."
+                "The task's id is taken by a task with other content. Ids are for repeating a \
+                 call whose answer was lost: make a new one for new work."
             }
             Code::UniqueConflict => {
-                "Another task holds the unique key, and the request asked to be refused in that case."
+                "Another task holds the unique key, and the request asked to be refused in \
+                 that case."
             }
             Code::Final => {
                 "The task's state does not allow this. `GET /api/v1/tasks/{id}` shows it."
             }
             Code::QueueFull => {
-                "The queue holds as many tasks as its `max_tasks` allows. Try again later, or add workers."
+                "The queue holds as many tasks as its `max_tasks` allows. Try again later, or \
+                 add workers."
             }
             Code::Throttled => {
                 "Too many calls at once. Try again after the time that `Retry-After` says."
             }
             Code::StorageFull => {
-                "There is no room for new tasks. Settling, cancelling and deleting still work. Free disk \
-                 space; nothing else has to be done."
+                "There is no room for new tasks. Settling, cancelling and deleting still \
+                 work. Free disk space; nothing else has to be done."
             }
             Code::Unavailable => {
-                "Not now: the server is starting or draining, or its store is away. Nothing happened; try \
-                 again, here or at another server."
+                "Not now: the server is starting or draining, or its store is away. Nothing \
+                 happened; try again, here or at another server."
             }
             Code::UnknownOutcome => {
-                "The answer was lost: the call may or may not have taken effect. Repeat it with the same \
-                 ids; that is always safe."
+                "The answer was lost: the call may or may not have taken effect. Repeat it \
+                 with the same ids; that is always safe."
             }
             Code::Internal => {
-                "A defect of Haulier or of what it stands on. The server's log has more under the \
-                 `request_id`. Repeat the call with the same ids, and report it."
+                "A defect of Haulier or of what it stands on. The server's log has more under \
+                 the `request_id`. Repeat the call with the same ids, and report it."
             }
         }
     }

@@ -46,8 +46,8 @@ pub struct Settlement {
     /// fail, reject: what sort of failure; `error` if left out.
     #[serde(default)]
     pub cause: Option<CauseWord>,
-    /// snooze: how much later. fail: when to try again, if the worker has decided; the task's backoff
-    /// decides if left out.
+    /// snooze: how much later. fail: when to try again, if the worker has decided; the task's
+    /// backoff decides if left out.
     #[serde(default)]
     pub after: Option<Span>,
 }

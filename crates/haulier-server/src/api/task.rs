@@ -1,4 +1,5 @@
-//! A task as it stands: what people look at. Fields that define it are named as when it was handed over.
+//! A task as it stands: what people look at. Fields that define it are named as when it was handed
+//! over.
 
 use std::time::Duration;
 
@@ -155,7 +156,8 @@ pub struct Delivery {
     pub error: Option<Failure>,
 }
 
-/// Pause between attempts: `base × factor^(attempt − 1)`, at most `max`, and up to `jitter` of it more.
+/// Pause between attempts: `base × factor^(attempt − 1)`, at most `max`, and up to `jitter` of it
+/// more.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Backoff {

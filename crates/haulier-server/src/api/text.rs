@@ -209,8 +209,8 @@ impl PartialSchema for Instant {
 
 impl ToSchema for Instant {}
 
-/// The fence of a delivery: an unsigned 64-bit number as digits in a string, since many languages would
-/// round a bare number.
+/// The fence of a delivery: an unsigned 64-bit number as digits in a string, since many languages
+/// would round a bare number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Epoch(pub haulier_core::Epoch);
 

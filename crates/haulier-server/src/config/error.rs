@@ -9,7 +9,10 @@ use super::Source;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read configuration file {}: {source}; check the path, or leave out `-c`", path.display())]
+    #[error(
+        "cannot read configuration file {}: {source}; check the path, or leave out `-c`",
+        path.display()
+    )]
     Read {
         /// The file.
         path: PathBuf,

@@ -1,5 +1,5 @@
-//! The table of keys. To add a setting, add a field to [`Config`] and a row here; flag, variable, file,
-//! `config show` and the template follow from it.
+//! The table of keys. To add a setting, add a field to [`Config`] and a row here; flag, variable,
+//! file, `config show` and the template follow from it.
 
 use haulier_core::{Durability, limits, span};
 
@@ -75,7 +75,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "drain_timeout",
         allowed: "a duration up to 1h, as in 25s",
-        help: "How long running calls and streams may take to end once the server was told to stop.",
+        help: "How long running calls and streams may take to end after the order to stop.",
         set: |config, text| {
             let timeout = span::parse(text).map_err(|refusal| refusal.message)?;
             if timeout > std::time::Duration::from_hours(1) {

@@ -1,9 +1,9 @@
 //! Settings of a server: one table of keys ([`KEYS`]), one struct ([`Config`]), four sources.
 //!
-//! A flag wins over a `HAULIER_*` variable, that over the file, that over the default. A key has the same
-//! name everywhere: `drain_timeout` in the file, `--drain-timeout` as a flag, `HAULIER_DRAIN_TIMEOUT` in
-//! the environment. Values are text everywhere, read by one function a key, so that every source obeys
-//! the same rules. This module opens no socket and no store.
+//! A flag wins over a `HAULIER_*` variable, that over the file, that over the default. A key has
+//! the same name everywhere: `drain_timeout` in the file, `--drain-timeout` as a flag,
+//! `HAULIER_DRAIN_TIMEOUT` in the environment. Values are text everywhere, read by one function a
+//! key, so that every source obeys the same rules. This module opens no socket and no store.
 
 mod error;
 mod keys;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::keys::{KEYS, Key, hint};
 use super::{Config, ConfigError};
 
-/// Variables that begin like ours and are not the server's: those of clients and of the command line,
-/// those that `haulier work --exec` sets for a task's program, and those of the test suites.
+/// Variables that begin like ours and are not the server's: those of clients and of the command
+/// line, those that `haulier work --exec` sets for a task's program, and those of the test suites.
 const OTHERS: &[&str] = &[
     "URL",
     "TOKEN",

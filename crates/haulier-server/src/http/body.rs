@@ -1,4 +1,5 @@
-//! Reading requests: a JSON body within its limit, a query, a path. Each says what is wrong and where.
+//! Reading requests: a JSON body within its limit, a query, a path. Each says what is wrong and
+//! where.
 
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use serde::de::DeserializeOwned;
 use super::problem::Fault;
 use crate::shared::Shared;
 
-/// A body may take this long to arrive, and longer only if it comes at [`BODY_BYTES_PER_SECOND_MIN`].
+/// A body may take this long to arrive, and longer only if it comes at
+/// [`BODY_BYTES_PER_SECOND_MIN`].
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 const BODY_BYTES_PER_SECOND_MIN: u64 = 1_024;
 

@@ -31,7 +31,8 @@ pub(super) async fn act(
 
 /// Calls a task off. A running one is told at its next beat.
 #[utoipa::path(
-    post, path = "/api/v1/tasks/{id}:cancel", tag = "tasks", operation_id = "cancel_task", params(("id" = api::IdText, Path)),
+    post, path = "/api/v1/tasks/{id}:cancel", tag = "tasks",
+    operation_id = "cancel_task", params(("id" = api::IdText, Path)),
     responses(
         (status = 200, description = "Cancelled, or marked while it runs.", body = api::Changed),
     )
@@ -45,7 +46,8 @@ pub(super) async fn cancel(
 
 /// Makes a final task available again, with all its attempts.
 #[utoipa::path(
-    post, path = "/api/v1/tasks/{id}:rerun", tag = "tasks", operation_id = "rerun_task", params(("id" = api::IdText, Path)),
+    post, path = "/api/v1/tasks/{id}:rerun", tag = "tasks",
+    operation_id = "rerun_task", params(("id" = api::IdText, Path)),
     responses((status = 200, description = "Available again.", body = api::Changed))
 )]
 pub(super) async fn rerun(
@@ -57,8 +59,11 @@ pub(super) async fn rerun(
 
 /// Forgets a task that does not run.
 #[utoipa::path(
-    delete, path = "/api/v1/tasks/{id}", tag = "tasks", operation_id = "delete_task", params(("id" = api::IdText, Path)),
-    responses((status = 200, description = "Forgotten; the state that it had.", body = api::Changed))
+    delete, path = "/api/v1/tasks/{id}", tag = "tasks",
+    operation_id = "delete_task", params(("id" = api::IdText, Path)),
+    responses(
+        (status = 200, description = "Forgotten; the state that it had.", body = api::Changed),
+    )
 )]
 pub(super) async fn delete(
     State(shared): State<Shared>,
@@ -78,7 +83,10 @@ async fn change(shared: &Shared, action: Action, id: TaskId) -> Result<Json<api:
 }
 
 macro_rules! bulk_call {
-    ($(#[doc = $doc:literal])* $name:ident, $path:literal, $tag:literal, $action:expr, $within:expr) => {
+    (
+        $(#[doc = $doc:literal])*
+        $name:ident, $path:literal, $tag:literal, $action:expr, $within:expr
+    ) => {
         $(#[doc = $doc])*
         #[utoipa::path(
             post, path = $path, tag = $tag, request_body = api::Bulk,

@@ -1,8 +1,9 @@
-//! The body that hands leases out. A lease that cannot be written is released at once, so that a client
-//! which is gone does not hold a task until its ttl runs out.
+//! The body that hands leases out. A lease that cannot be written is released at once, so that a
+//! client which is gone does not hold a task until its ttl runs out.
 //!
-//! What is known is what the connection took: a body that is dropped before it was taken and flushed was
-//! not delivered. Bytes that the machine took and the client never read are found by the ttl.
+//! What is known is what the connection took: a body that is dropped before it was taken and
+//! flushed was not delivered. Bytes that the machine took and the client never read are found by
+//! the ttl.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -68,8 +69,8 @@ impl Stream for Delivery {
         match std::mem::replace(&mut self.step, Step::Taken) {
             Step::Whole(body) => Poll::Ready(Some(Ok(body))),
             Step::Taken => {
-                // One turn for the connection: it flushes when the body has nothing more, and fails if
-                // the client has reset it.
+                // One turn for the connection: it flushes when the body has nothing more, and fails
+                // if the client has reset it.
                 self.step = Step::Flushed;
                 cx.waker().wake_by_ref();
                 Poll::Pending
@@ -98,8 +99,8 @@ impl Drop for Delivery {
             match store.settle(keys.into_iter().map(release).collect()).await {
                 Ok(_) => tracing::debug!(count, "released leases whose client was gone"),
                 Err(error) => {
-                    tracing::warn!(count, code = %error.code(), "cannot release leases whose client \
-                        was gone; they run out: {error}");
+                    let code = error.code();
+                    tracing::warn!(count, %code, "leases of a gone client run out: {error}");
                 }
             }
         });

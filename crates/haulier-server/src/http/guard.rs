@@ -1,9 +1,10 @@
-//! What is refused before a handler is asked: calls meant for another host, and changes that a page of
-//! another origin would make through a user's browser.
+//! What is refused before a handler is asked: calls meant for another host, and changes that a page
+//! of another origin would make through a user's browser.
 //!
-//! On loopback there is no authentication, so a browser on the same machine is the way in for strangers.
-//! A foreign name that was made to point here (DNS rebinding) is told by its `Host`; a foreign page by
-//! `Sec-Fetch-Site`, or by `Origin` in browsers that are too old for it. There is no CORS.
+//! On loopback there is no authentication, so a browser on the same machine is the way in for
+//! strangers. A foreign name that was made to point here (DNS rebinding) is told by its `Host`; a
+//! foreign page by `Sec-Fetch-Site`, or by `Origin` in browsers that are too old for it. There is
+//! no CORS.
 
 use std::net::IpAddr;
 

@@ -1,8 +1,8 @@
 //! The HTTP calls: routes, and the layers around all of them.
 //!
-//! A handler reads its request, asks the store and writes the answer; it decides nothing that the store
-//! or the policy should. Paths below [`BASE`] are the interface; health, description and pages stand
-//! beside it.
+//! A handler reads its request, asks the store and writes the answer; it decides nothing that the
+//! store or the policy should. Paths below [`BASE`] are the interface; health, description and
+//! pages stand beside it.
 
 mod body;
 mod change;

@@ -1,5 +1,5 @@
-//! The description of the interface, made from the types and handlers. `docs/reference/openapi.json` is a
-//! copy of it that a test compares.
+//! The description of the interface, made from the types and handlers.
+//! `docs/reference/openapi.json` is a copy of it that a test compares.
 
 use axum::Json;
 use utoipa::OpenApi;
@@ -14,7 +14,7 @@ use crate::api;
 #[openapi(
     info(
         title = "Haulier",
-        description = "A durable distributed task queue: enqueue, lease, beat, settle, and everything \
+        description = "A durable distributed task queue: enqueue, lease, beat, settle, and all \
             that operators need. Durations go in as \"30s\", \"1h30m\" or seconds and come out as \
             seconds. Unknown fields are refused on write and must be ignored on read.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),

@@ -1,5 +1,5 @@
-//! The few pages for people: where to look, and what each error code means. HTML for browsers, text for
-//! others. Nothing in them comes from users.
+//! The few pages for people: where to look, and what each error code means. HTML for browsers, text
+//! for others. Nothing in them comes from users.
 
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
@@ -17,8 +17,8 @@ pub(super) async fn root(headers: HeaderMap) -> Response {
         &headers,
         &format!("Haulier {version}"),
         &[
-            "A durable distributed task queue. This is its interface over HTTP and JSON, below /api/v1; \
-             gRPC is served at the same address.",
+            "A durable distributed task queue. This is its interface over HTTP and JSON, below \
+             /api/v1; gRPC is served at the same address.",
             "What it offers: /openapi.json",
             "What it is and what it allows: /api/v1/about",
             "Whether it takes calls: /readyz?verbose",
@@ -55,8 +55,8 @@ fn page(headers: &HeaderMap, title: &str, paragraphs: &[&str]) -> Response {
         let paragraphs = paragraphs.join("</p>\n<p>");
         let title = escape(title);
         let body = format!(
-            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{title}</title>\n\
-             <h1>{title}</h1>\n<p>{paragraphs}</p>\n</html>\n"
+            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+             <title>{title}</title>\n<h1>{title}</h1>\n<p>{paragraphs}</p>\n</html>\n"
         );
         ("text/html; charset=utf-8", body)
     } else {

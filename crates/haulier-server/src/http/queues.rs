@@ -30,7 +30,8 @@ pub(super) struct QueuesParams {
 
 /// Lists queues, by name.
 #[utoipa::path(
-    get, path = "/api/v1/queues", tag = "queues", operation_id = "list_queues", params(QueuesParams),
+    get, path = "/api/v1/queues", tag = "queues",
+    operation_id = "list_queues", params(QueuesParams),
     responses((status = 200, description = "A page of queues.", body = api::QueuePage))
 )]
 pub(super) async fn list(
@@ -51,7 +52,8 @@ pub(super) async fn list(
 
 /// Shows a queue. A queue exists as soon as it is named.
 #[utoipa::path(
-    get, path = "/api/v1/queues/{queue}", tag = "queues", operation_id = "show_queue", params(("queue" = api::QueueText, Path)),
+    get, path = "/api/v1/queues/{queue}", tag = "queues",
+    operation_id = "show_queue", params(("queue" = api::QueueText, Path)),
     responses((status = 200, description = "The queue.", body = api::Queue))
 )]
 pub(super) async fn show(
@@ -66,7 +68,8 @@ pub(super) async fn show(
 
 /// Changes a queue's settings; what is left out stays as it is.
 #[utoipa::path(
-    patch, path = "/api/v1/queues/{queue}", tag = "queues", operation_id = "configure_queue", params(("queue" = api::QueueText, Path)),
+    patch, path = "/api/v1/queues/{queue}", tag = "queues",
+    operation_id = "configure_queue", params(("queue" = api::QueueText, Path)),
     request_body = api::SettingsPatch,
     responses((status = 200, description = "All its settings now.", body = api::Settings))
 )]

@@ -1,7 +1,8 @@
-//! How fast queues move: the difference of two readings, the older of them at least ten seconds old.
+//! How fast queues move: the difference of two readings, the older of them at least ten seconds
+//! old.
 //!
-//! No loop samples anything: each look at the queues is a reading. So the mean may reach over a long
-//! while, and says over which.
+//! No loop samples anything: each look at the queues is a reading. So the mean may reach over a
+//! long while, and says over which.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -46,7 +46,9 @@ pub(super) async fn enqueue(
 /// Hands several tasks over; each is accepted or refused for itself.
 #[utoipa::path(
     post, path = "/api/v1/tasks:batch", tag = "tasks", request_body = api::EnqueueMany,
-    responses((status = 200, description = "One answer a task, in order.", body = api::EnqueuedMany))
+    responses(
+        (status = 200, description = "One answer a task, in order.", body = api::EnqueuedMany),
+    )
 )]
 pub(super) async fn enqueue_many(
     State(shared): State<Shared>,

@@ -89,7 +89,9 @@ pub(super) async fn beat(
 /// Ends leases. A superseded fence changes nothing and answers stale.
 #[utoipa::path(
     post, path = "/api/v1/settlements", tag = "work", request_body = api::Settle,
-    responses((status = 200, description = "One answer a settlement, in order.", body = api::Settled))
+    responses(
+        (status = 200, description = "One answer a settlement, in order.", body = api::Settled),
+    )
 )]
 pub(super) async fn settle(
     State(shared): State<Shared>,

@@ -126,8 +126,8 @@ async fn a_draining_server_is_not_ready_and_grants_no_lease() {
     let ready = call("GET /readyz?verbose HTTP/1.1\r\n\r\n").await;
     assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("draining"), "{ready}");
     let lease = call(
-        "POST /api/v1/leases HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n\
-         {\"worker\":\"w\"}",
+        "POST /api/v1/leases HTTP/1.1\r\nContent-Type: application/json\r\n\
+         Content-Length: 14\r\n\r\n{\"worker\":\"w\"}",
     )
     .await;
     assert!(lease.starts_with("HTTP/1.1 503") && lease.contains("unavailable"), "{lease}");

@@ -1,5 +1,5 @@
-//! A server on a free port over a memory store, whose only time is the test's, and a client for it that
-//! is as simple as `curl`: one connection a call.
+//! A server on a free port over a memory store, whose only time is the test's, and a client for it
+//! that is as simple as `curl`: one connection a call.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -11,7 +11,8 @@ const NOBODY: &str = "01997b9c-1f2e-7c3d-8a4b-5c6d7e8f9a0b";
 async fn kill(site: &Site) {
     let lease = site.lease("w", 1).await.remove(0);
     let end = json!({ "worker": "w", "settlements": [
-        { "task": lease["task"], "epoch": lease["epoch"], "outcome": "reject", "error": { "message": "no" } }
+        { "task": lease["task"], "epoch": lease["epoch"],
+          "outcome": "reject", "error": { "message": "no" } }
     ] });
     site.post("/api/v1/settlements", end.to_string()).await;
 }

@@ -85,7 +85,8 @@ const BAD: &[Case] = &[
     (
         "POST",
         "/api/v1/settlements",
-        r#"{"worker":"w","settlements":[{"task":"01997b9c-1f2e-7c3d-8a4b-5c6d7e8f9a0b","epoch":1,"outcome":"complete"}]}"#,
+        r#"{"worker":"w","settlements":
+            [{"task":"01997b9c-1f2e-7c3d-8a4b-5c6d7e8f9a0b","epoch":1,"outcome":"complete"}]}"#,
         422,
         "invalid",
         "settlements[0].epoch",
@@ -93,7 +94,8 @@ const BAD: &[Case] = &[
     (
         "POST",
         "/api/v1/settlements",
-        r#"{"worker":"w","settlements":[{"task":"01997b9c-1f2e-7c3d-8a4b-5c6d7e8f9a0b","epoch":"1","outcome":"ack"}]}"#,
+        r#"{"worker":"w","settlements":
+            [{"task":"01997b9c-1f2e-7c3d-8a4b-5c6d7e8f9a0b","epoch":"1","outcome":"ack"}]}"#,
         422,
         "invalid",
         "unknown variant `ack`",

@@ -123,8 +123,8 @@ async fn a_name_may_be_as_long_as_the_limit_and_no_longer() {
 async fn a_body_that_keeps_coming_slowly_is_given_up() {
     let site = Site::start().await;
     let mut slow = site.connect().await;
-    let request = "POST /api/v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-                   Content-Length: 100000\r\n\r\n{";
+    let request = "POST /api/v1/tasks HTTP/1.1\r\nHost: localhost\r\n\
+                   Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n{";
     slow.write_all(request.as_bytes()).await.unwrap();
     let passing = async {
         loop {

@@ -35,7 +35,8 @@ async fn every_field_of_a_task_comes_out_as_it_went_in() {
     let site = Site::start().await;
     let task = json!({
         "kind": "email.send", "id": ID, "queue": "mail", "priority": 7,
-        "payload": { "to": "a@b.c" }, "headers": { "b": "2", "a": "1" }, "labels": { "tenant": "acme" },
+        "payload": { "to": "a@b.c" }, "headers": { "b": "2", "a": "1" },
+        "labels": { "tenant": "acme" },
         "delay": "5m", "max_attempts": 8, "timeout": "30s", "expires_in": "1h30m", "retain": 60,
         "backoff": { "base": "500ms", "factor": 1.5, "max": 600, "jitter": 0.25 },
         "unique": { "key": "order-17", "for": "1h", "until": "start", "on_conflict": "reject" },
@@ -154,7 +155,8 @@ async fn a_wait_is_answered_once_the_task_is_final() {
     let working = async {
         let lease = &site.lease("w", 1).await[0];
         let end = json!({ "worker": "w", "settlements": [
-            { "task": lease["task"], "epoch": lease["epoch"], "outcome": "complete", "result": [1, 2] }
+            { "task": lease["task"], "epoch": lease["epoch"],
+              "outcome": "complete", "result": [1, 2] }
         ] });
         site.post("/api/v1/settlements", end.to_string()).await
     };

@@ -120,10 +120,12 @@ async fn every_outcome_leads_where_it_should() {
 #[tokio::test]
 async fn a_plain_failure_is_decided_by_the_tasks_own_backoff() {
     let site = Site::start().await;
-    let task = r#"{"kind":"a","max_attempts":2,"backoff":{"base":"10s","factor":1,"max":"10s","jitter":0}}"#;
+    let task = r#"{"kind":"a","max_attempts":2,
+        "backoff":{"base":"10s","factor":1,"max":"10s","jitter":0}}"#;
     site.enqueue(task).await;
     let failure = json!({
-        "outcome": "fail", "cause": "timeout", "error": { "class": "E", "message": "m", "trace": "t" }
+        "outcome": "fail", "cause": "timeout",
+        "error": { "class": "E", "message": "m", "trace": "t" },
     });
     let lease = site.lease("w", 1).await.remove(0);
     assert_eq!(settle(&site, &lease, failure.clone()).await["state"], "retryable");
@@ -172,7 +174,10 @@ async fn a_beat_renews_saves_and_brings_cancellations_back() {
     let beat = json!({ "worker": "w", "ttl": "30s", "leases": [{
         "task": lease["task"], "epoch": lease["epoch"],
         "progress": { "fraction": 0.5, "note": "half" },
-        "checkpoints": [{ "name": "charge", "value": { "receipt": 17 } }, { "name": "raw", "value_base64": "AA==" }],
+        "checkpoints": [
+            { "name": "charge", "value": { "receipt": 17 } },
+            { "name": "raw", "value_base64": "AA==" },
+        ],
     }] });
     let reply = site.post("/api/v1/beats", beat.to_string()).await.json();
     assert_eq!(reply["directive"], "run");
