@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use haulier_core::{
-    Code, Durability, Enqueued, Epoch, Event, NewTask, OnConflict, Refusal, Standing, Start,
-    TaskId, limits,
+    Code, Durability, Enqueued, Epoch, NewTask, OnConflict, Refusal, Standing, Start, TaskId,
+    limits,
 };
 
 use crate::state::{Entry, Now, State};
@@ -31,9 +31,9 @@ impl State {
         if let Err(refusal) = self.room_for(&new, replaced) {
             return Enqueued::Refused(refusal);
         }
-        if let Some(id) = replaced {
-            // A holder that is final already cannot be called off; it only gives its key away.
-            self.carry_out(id, Event::Cancel, now, |_| ()).ok();
+        // A holder that is final already has nothing to be called off; it only gives its key away.
+        if let Some(id) = replaced.filter(|id| self.is_pending(*id)) {
+            self.cancel(id, now);
         }
         self.accept(new, now)
     }
@@ -95,8 +95,7 @@ impl State {
             ));
         };
         let Some(most) = line.settings.max_tasks else { return Ok(()) };
-        let pending = |id| self.tasks.get(&id).is_some_and(|e| !e.standing.state.is_final());
-        let leaves = u64::from(replaced.is_some_and(pending));
+        let leaves = u64::from(replaced.is_some_and(|id| self.is_pending(id)));
         let held = line.counts.pending() - leaves;
         if held < most {
             return Ok(());
@@ -108,6 +107,10 @@ impl State {
                 new.queue
             ),
         ))
+    }
+
+    fn is_pending(&self, id: TaskId) -> bool {
+        self.tasks.get(&id).is_some_and(|entry| !entry.standing.state.is_final())
     }
 
     fn accept(&mut self, new: NewTask, now: Now) -> Enqueued {

@@ -56,7 +56,7 @@ impl State {
                     turn.got.extend(self.grant(id, turn.want, now));
                     given += 1;
                 }
-                _ => turn.done = true,
+                None => turn.done = true,
             }
         }
         asking.into_iter().map(|ask| ask.got).collect()

@@ -22,14 +22,14 @@ impl State {
         let mut swept = Swept::default();
         for _ in 0..budget {
             if let Some(&(_, id)) = self.index.expiring.first().filter(|(at, _)| *at <= now.wall) {
-                self.carry_out(id, Event::Expire, now, |_| ()).ok();
+                self.bring_about(id, Event::Expire, now, |_| ());
                 swept.expired += 1;
                 continue;
             }
             match self.next_timer(now) {
                 None => break,
                 Some(Timer::Due(id)) => {
-                    self.carry_out(id, Event::Due, now, |_| ()).ok();
+                    self.bring_about(id, Event::Due, now, |_| ());
                     swept.promoted += 1;
                 }
                 Some(Timer::RanOut(id)) => {
@@ -56,14 +56,20 @@ impl State {
 
     /// A lease ran out: a loss, not an attempt. Its key stays the newest until the next lease.
     fn lose(&mut self, id: TaskId, now: Now) {
-        let lost = self.carry_out(id, Event::Lost, now, |entry| {
+        self.bring_about(id, Event::Lost, now, |entry| {
             entry.due_at = now.wall;
             if let Some(record) = entry.deliveries.back_mut() {
                 record.delivery.ended = Some(Ended::Lost);
                 record.delivery.ended_at = Some(now.wall);
             }
         });
-        debug_assert!(lost.is_ok(), "only running tasks have a lease");
+    }
+
+    /// Carries out what an index says is due. An index that names a task to which its event does
+    /// not apply would name it for ever: better to stop than to turn in a circle.
+    fn bring_about(&mut self, id: TaskId, event: Event, now: Now, also: impl FnOnce(&mut Entry)) {
+        let done = self.carry_out(id, event, now, also);
+        assert!(done.is_ok(), "{event:?} is due for task {id}, but does not apply: {done:?}");
     }
 
     /// One slice of housekeeping.

@@ -101,35 +101,34 @@ impl Shared {
         mut look: impl FnMut(&mut State, Now) -> Option<T>,
     ) -> Option<T> {
         let deadline = self.clock.monotonic().saturating_add(wait);
-        let place = Place::new(self);
-        let mut alarm = (Duration::MAX, self.clock.sleep(Duration::MAX));
+        let place = Place { shared: self, ticket: self.ticket() };
+        let mut alarm = None;
         poll_fn(|context| {
             loop {
                 let mut inner = self.lock();
                 let (now, changed) = inner.catch_up(&*self.clock);
-                let found = look(&mut inner.state, now);
-                let over = now.monotonic >= deadline;
-                let next = inner.state.next_timer_in(now);
-                let waiting = found.is_none() && !over;
                 let others = if changed { inner.everybody() } else { Vec::new() };
-                let waker = waiting.then(|| context.waker().clone());
-                inner.waiting.insert(place.ticket, waker);
+                let found = look(&mut inner.state, now);
+                let waits = found.is_none() && now.monotonic < deadline;
+                if waits {
+                    inner.waiting.insert(place.ticket, Some(context.waker().clone()));
+                }
+                let next = inner.state.next_timer_in(now).unwrap_or(Duration::MAX);
                 drop(inner);
                 others.into_iter().for_each(Waker::wake);
-                if !waiting {
+                if !waits {
                     return Poll::Ready(found);
                 }
-                let next = next.map_or(deadline, |next| now.monotonic.saturating_add(next));
-                let wake_at = next.min(deadline);
-                if alarm.0 != wake_at {
-                    let pause = wake_at.saturating_sub(now.monotonic);
-                    alarm = (wake_at, self.clock.sleep(pause));
-                }
-                if alarm.1.as_mut().poll(context).is_pending() {
+                let at = now.monotonic.saturating_add(next).min(deadline);
+                let (_, sleep) = alarm
+                    .take_if(|(set, _)| *set == at)
+                    .unwrap_or_else(|| (at, self.clock.sleep(at.saturating_sub(now.monotonic))));
+                let (_, sleep) = alarm.insert((at, sleep));
+                if sleep.as_mut().poll(context).is_pending() {
                     return Poll::Pending;
                 }
-                // The time came between the two readings: look again.
-                alarm.0 = Duration::MAX;
+                // The time came between the two readings of the clock: look again.
+                alarm = None;
             }
         })
         .await
@@ -154,12 +153,6 @@ impl fmt::Debug for Shared {
 struct Place<'a> {
     shared: &'a Shared,
     ticket: u64,
-}
-
-impl<'a> Place<'a> {
-    fn new(shared: &'a Shared) -> Self {
-        Self { shared, ticket: shared.ticket() }
-    }
 }
 
 impl Drop for Place<'_> {
