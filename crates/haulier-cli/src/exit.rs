@@ -150,7 +150,8 @@ impl From<StartError> for Failed {
 
 impl From<OpenError> for Failed {
     fn from(error: OpenError) -> Self {
-        Self::new(Exit::Config, error.to_string())
+        let exit = Exit::from_number(haulier_server::run::store_exit_code(&error));
+        Self::new(exit, error.to_string())
     }
 }
 

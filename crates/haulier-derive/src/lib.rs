@@ -1,7 +1,8 @@
-//! `#[derive(Task)]`: writes the implementation of `haulier::Task` that one would write by hand, and tells
-//! at compile time what is wrong with a name, a number or a duration.
+//! `#[derive(Task)]`: writes the implementation of `haulier::Task` that one would write by hand,
+//! and tells at compile time what is wrong with a name, a number or a duration.
 //!
-//! Known to the crate `haulier` alone, whose paths it writes. It knows nothing of the crates behind.
+//! Known to the crate `haulier` alone, whose paths it writes. It knows nothing of the crates
+//! behind.
 
 mod attribute;
 mod value;
@@ -15,7 +16,8 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// ```text
 /// #[derive(Serialize, Deserialize, Task)]
-/// #[task(kind = "email.send", queue = "mail", max_attempts = 8, timeout = "30s", output = Receipt)]
+/// #[task(kind = "email.send", queue = "mail", max_attempts = 8, timeout = "30s",
+///        output = Receipt)]
 /// struct SendEmail { to: String }
 /// ```
 ///
@@ -25,7 +27,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `queue` | a name | `default` |
 /// | `priority` | 0 to 9 | 4 |
 /// | `max_attempts` | 1 to 1000 | 20 |
-/// | `timeout`, `expires_in`, `retain` | `"30s"`, `"1h30m"` or seconds | 30 min, never, the queue's |
+/// | `timeout`, `expires_in`, `retain` | `"30s"` or seconds | 30 min, never, as the queue |
 /// | `backoff(base, max, factor, jitter)` | durations, numbers | 1 s, 1 h, 2, 0.2 |
 /// | `output` | what the handler returns | `()` |
 #[proc_macro_derive(Task, attributes(task))]

@@ -1,5 +1,5 @@
-//! The values of the attribute. The rules are those of `haulier_core`, which this crate must not know:
-//! what slips through here is still refused there.
+//! The values of the attribute. The rules are those of `haulier_core`, which this crate must not
+//! know: what slips through here is still refused there.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -80,7 +80,7 @@ pub fn span(meta: &ParseNestedMeta<'_>) -> syn::Result<Span> {
     millis.filter(|millis| *millis <= MILLIS_MAX).map(Span).ok_or_else(|| {
         syn::Error::new(
             literal.span(),
-            "this is no duration; write \"30s\", \"1h30m\", \"250ms\" or seconds, at most ten years",
+            "this is no duration; write \"30s\", \"1h30m\" or seconds, at most ten years",
         )
     })
 }

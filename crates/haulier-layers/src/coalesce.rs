@@ -1,6 +1,6 @@
-//! Merges enqueues, and settlements, that are made at the same time: what comes while a call is out goes
-//! with the next one. A caller alone is not delayed; a thousand callers make a few large calls. This is
-//! what makes single-task callers fast.
+//! Merges enqueues, and settlements, that are made at the same time: what comes while a call is out
+//! goes with the next one. A caller alone is not delayed; a thousand callers make a few large
+//! calls. This is what makes single-task callers fast.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Fails on purpose, as a network does: calls that never arrive, and answers that are lost after the call
-//! took effect. Which ones, a seed decides, or a test one by one.
+//! Fails on purpose, as a network does: calls that never arrive, and answers that are lost after
+//! the call took effect. Which ones, a seed decides, or a test one by one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,8 +11,8 @@ use haulier_core::{
     Settled, Settlement, Want, WorkerId,
 };
 
-/// How often what goes wrong, in thousandths of all calls; and switches for tests that want a certain
-/// fault. Shared by every clone.
+/// How often what goes wrong, in thousandths of all calls; and switches for tests that want a
+/// certain fault. Shared by every clone.
 #[derive(Debug, Default)]
 pub struct Faults {
     /// Calls that never arrive.

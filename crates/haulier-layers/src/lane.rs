@@ -1,6 +1,6 @@
-//! One lane of calls: items that are brought while a call is out go together with the next one. No timer
-//! and no task of its own: whoever waits for an answer drives the call, and if it goes away, another one
-//! who waits goes on with the same call.
+//! One lane of calls: items that are brought while a call is out go together with the next one. No
+//! timer and no task of its own: whoever waits for an answer drives the call, and if it goes away,
+//! another one who waits goes on with the same call.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -61,15 +61,16 @@ where
         })
     }
 
-    /// Sends items with whatever else waits, and gives their answers. A caller that goes away leaves its
-    /// items in the lane: they are sent, as those of a call whose answer is lost.
+    /// Sends items with whatever else waits, and gives their answers. A caller that goes away
+    /// leaves its items in the lane: they are sent, as those of a call whose answer is lost.
     pub async fn send(&self, items: Vec<T>) -> Result<Vec<A>> {
         let bytes = items.iter().map(self.weigh).sum();
         let (answer, mut answered) = oneshot::channel();
         self.lock().push_back(Parcel { items, bytes, answer });
         let mut drive = pin!(self.drive());
         poll_fn(|cx| {
-            // The answer may come by somebody else's driving; only then is there nothing left to drive.
+            // The answer may come by somebody else's driving; only then is there nothing left to
+            // drive.
             if let Poll::Ready(answer) = Pin::new(&mut answered).poll(cx) {
                 return Poll::Ready(answer.unwrap_or_else(|_| Err(lost())));
             }
@@ -129,8 +130,8 @@ where
     }
 }
 
-/// Goes on with the call that is out. It stays in its place while it is pending, so that another caller
-/// can go on with it; if it panics it is gone, and its callers are told that it was lost.
+/// Goes on with the call that is out. It stays in its place while it is pending, so that another
+/// caller can go on with it; if it panics it is gone, and its callers are told that it was lost.
 fn advance<A>(out: &mut Option<Out<A>>, cx: &mut Context<'_>) -> Poll<Answered<A>> {
     let Some(mut current) = out.take() else {
         return Poll::Ready((Vec::new(), Ok(Vec::new())));

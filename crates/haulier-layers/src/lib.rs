@@ -1,5 +1,5 @@
-//! Layers: each is a [`haulier_core::Queue`] over another one, adds one thing and forwards the rest. They
-//! know no store, no wire and no runtime, and stack in any order.
+//! Layers: each is a [`haulier_core::Queue`] over another one, adds one thing and forwards the
+//! rest. They know no store, no wire and no runtime, and stack in any order.
 //!
 //! | layer | adds |
 //! |---|---|

@@ -1,6 +1,6 @@
-//! Repeats enqueues, beats and settlements that failed for the moment, with the same ids and keys, so that
-//! a repetition is harmless whether or not the first call took effect. Leases are never repeated: those of
-//! a lost answer run out.
+//! Repeats enqueues, beats and settlements that failed for the moment, with the same ids and keys,
+//! so that a repetition is harmless whether or not the first call took effect. Leases are never
+//! repeated: those of a lost answer run out.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Refuses what breaks a rule before it travels: the same rules, from the same functions, as the store's
-//! own. An item that is refused here costs the others of its batch nothing.
+//! Refuses what breaks a rule before it travels: the same rules, from the same functions, as the
+//! store's own. An item that is refused here costs the others of its batch nothing.
 
 use std::sync::Arc;
 use std::time::Duration;

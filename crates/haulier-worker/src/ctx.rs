@@ -1,5 +1,5 @@
-//! What a handler can ask about its attempt, and tell while it runs. Everything that an attempt is made
-//! of hangs on [`Ctx`]: layers and extractors see the same one.
+//! What a handler can ask about its attempt, and tell while it runs. Everything that an attempt is
+//! made of hangs on [`Ctx`]: layers and extractors see the same one.
 
 use std::fmt;
 use std::sync::Arc;
@@ -71,8 +71,8 @@ impl Ctx {
         }))
     }
 
-    /// An attempt that no worker keeps, for trying a handler alone: progress goes nowhere, and steps are
-    /// remembered only as long as this lives.
+    /// An attempt that no worker keeps, for trying a handler alone: progress goes nowhere, and
+    /// steps are remembered only as long as this lives.
     pub fn detached(lease: Lease, states: States, clock: Arc<dyn Clock>) -> Self {
         Self::new(lease, Arc::new(states), clock, None)
     }
@@ -102,8 +102,8 @@ impl Ctx {
         self.0.lease.losses
     }
 
-    /// The fence: larger at every delivery. A sink that refuses smaller ones is never overwritten by a
-    /// worker that was superseded.
+    /// The fence: larger at every delivery. A sink that refuses smaller ones is never overwritten
+    /// by a worker that was superseded.
     pub fn epoch(&self) -> Epoch {
         self.key().epoch
     }
@@ -133,9 +133,9 @@ impl Ctx {
         self.0.states.get()
     }
 
-    /// Is ready when the handler shall stop: its task was cancelled, its timeout has passed, its lease
-    /// was lost, or the worker ends. Whoever has asked gets ten seconds less a margin to end by itself
-    /// (none if the lease was lost); a handler that never asked is dropped at once.
+    /// Is ready when the handler shall stop: its task was cancelled, its timeout has passed, its
+    /// lease was lost, or the worker ends. Whoever has asked gets ten seconds less a margin to end
+    /// by itself (none if the lease was lost); a handler that never asked is dropped at once.
     pub async fn cancelled(&self) {
         self.0.listens.store(true, Ordering::Relaxed);
         self.0.stop.wait().await;
@@ -147,8 +147,8 @@ impl Ctx {
         self.0.stop.get().is_some()
     }
 
-    /// Tells how far the handler has come: `fraction` from 0 to 1, and a note for people. It is sent
-    /// with the worker's next sign of life, at most one a second.
+    /// Tells how far the handler has come: `fraction` from 0 to 1, and a note for people. It is
+    /// sent with the worker's next sign of life, at most one a second.
     ///
     /// # Errors
     /// If the handler shall stop, so that `?` ends it.
@@ -162,13 +162,13 @@ impl Ctx {
         Ok(())
     }
 
-    /// Runs a step once, however often the task is delivered: what it returned is kept with the task
-    /// before this goes on, and the next delivery gets it without running the step. A step that was
-    /// interrupted before that may run again.
+    /// Runs a step once, however often the task is delivered: what it returned is kept with the
+    /// task before this goes on, and the next delivery gets it without running the step. A step
+    /// that was interrupted before that may run again.
     ///
     /// # Errors
-    /// The step's own; if its value does not become JSON or exceeds the limits of checkpoints; or if the
-    /// handler shall stop.
+    /// The step's own; if its value does not become JSON or exceeds the limits of checkpoints; or
+    /// if the handler shall stop.
     pub async fn step<V, E, F>(&self, name: &str, step: F) -> Result<V, TaskError>
     where
         V: Serialize + DeserializeOwned,
@@ -221,8 +221,8 @@ impl Ctx {
         self.0.timeout_at
     }
 
-    /// Why the handler shall stop, if it shall. The first reason stays, but a lost lease is the last word
-    /// and is kept apart by [`Held`].
+    /// Why the handler shall stop, if it shall. The first reason stays, but a lost lease is the
+    /// last word and is kept apart by [`Held`].
     pub(crate) fn why(&self) -> Option<Why> {
         self.0.stop.get().copied()
     }

@@ -1,7 +1,7 @@
 //! How a handler says that it did not complete its task: one constructor a verb.
 //!
-//! [`TaskError`] is deliberately no [`std::error::Error`]: so that `?` turns every error that is one
-//! into a failure with backoff.
+//! [`TaskError`] is deliberately no [`std::error::Error`]: so that `?` turns every error that is
+//! one into a failure with backoff.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,10 +16,10 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// use haulier_worker::TaskError;
 /// # use std::time::Duration;
 /// fn charge(card: &str) -> Result<(), TaskError> {
-///     let digits: u64 = card.parse()?;                            // fail: tried again after a pause
+///     let digits: u64 = card.parse()?;                          // fail: tried again after a pause
 ///     match digits % 10 {
-///         0 => Err(TaskError::reject("the card was stolen")),     // dead at once
-///         1 => Err(TaskError::snooze(Duration::from_hours(1))),   // later, and no attempt is counted
+///         0 => Err(TaskError::reject("the card was stolen")),   // dead at once
+///         1 => Err(TaskError::snooze(Duration::from_hours(1))), // later, no attempt is counted
 ///         _ => Ok(()),
 ///     }
 /// }

@@ -64,14 +64,14 @@ impl FromTask for Ctx {
     }
 }
 
-/// A function that does tasks: `async fn(payload, up to eight arguments) -> Result<Output, E>`, where the
-/// payload is a [`crate::Task`] or [`crate::Raw`], the others are [`FromTask`], and `E` turns into a
-/// [`TaskError`]. `Args` only tells functions of different shape apart.
+/// A function that does tasks: `async fn(payload, up to eight arguments) -> Result<Output, E>`,
+/// where the payload is a [`crate::Task`] or [`crate::Raw`], the others are [`FromTask`], and `E`
+/// turns into a [`TaskError`]. `Args` only tells functions of different shape apart.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no handler",
-    note = "a handler is an async fn whose first argument is a Task or Raw, whose others are FromTask \
-            (State, Ctx, your own; at most eight), and which returns Result<Output, E> where Output is \
-            the Task's and E turns into TaskError"
+    note = "a handler is an async fn whose first argument is a Task or Raw, whose others are \
+            FromTask (State, Ctx, your own; at most eight), and which returns Result<Output, E> \
+            where Output is the Task's and E turns into TaskError"
 )]
 pub trait Handler<Args>: Clone + Send + Sync + 'static {
     /// What it takes first.
@@ -93,9 +93,9 @@ pub trait Handler<Args>: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<<Self::Input as Input>::Output, TaskError>> + Send;
 }
 
-/// As [`Handler`], for a function that is not async: it runs on a thread that may block. Such a function
-/// cannot be dropped half-way: after a timeout or a cancellation it runs on, and what it returns no longer
-/// counts, unless it looks at [`Ctx::is_cancelled`] and ends.
+/// As [`Handler`], for a function that is not async: it runs on a thread that may block. Such a
+/// function cannot be dropped half-way: after a timeout or a cancellation it runs on, and what it
+/// returns no longer counts, unless it looks at [`Ctx::is_cancelled`] and ends.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no blocking handler",
     note = "a blocking handler is a plain fn with the arguments and result of an async handler"

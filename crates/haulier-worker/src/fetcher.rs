@@ -1,5 +1,5 @@
-//! Leases tasks for free slots and starts their attempts. It alone counts slots and owns what runs: when
-//! it is dropped, so is every attempt, and the leases run out.
+//! Leases tasks for free slots and starts their attempts. It alone counts slots and owns what runs:
+//! when it is dropped, so is every attempt, and the leases run out.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,7 +32,8 @@ pub(crate) enum Until {
     Idle,
 }
 
-/// A store that has nothing should wait; one that answers sooner than this is not asked without a break.
+/// A store that has nothing should wait; one that answers sooner than this is not asked without a
+/// break.
 const HASTE: Duration = Duration::from_millis(20);
 
 type Call = Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -128,8 +129,8 @@ impl Fetcher<'_> {
     }
 
     fn call(&self, ask: Ask) -> Call {
-        // A lease is safe from when the call was sent, not from when it was answered: a call that waits
-        // as long as a ttl would bring leases that are over already.
+        // A lease is safe from when the call was sent, not from when it was answered: a call that
+        // waits as long as a ttl would bring leases that are over already.
         let longest = WAIT_MAX.min(self.shared.settings.ttl / 3);
         let wait = match (self.until, ask.complete) {
             (Until::Idle, _) => Duration::ZERO,
@@ -219,7 +220,8 @@ impl Fetcher<'_> {
         while let Some(ended) = next {
             match ended {
                 Ok(place) => self.slots.free(place),
-                // Handlers' panics are caught: this is a defect of the worker, and must not be hidden.
+                // Handlers' panics are caught: this is a defect of the worker, and must not be
+                // hidden.
                 Err(error) => match error.try_into_panic() {
                     Ok(panic) => std::panic::resume_unwind(panic),
                     Err(error) => tracing::error!("an attempt was aborted: {error}"),

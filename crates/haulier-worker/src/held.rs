@@ -1,9 +1,9 @@
-//! The leases that the worker holds: one table, the only place that knows until when each is safe, when
-//! its handler must be gone, and what of it the store has not been told yet.
+//! The leases that the worker holds: one table, the only place that knows until when each is safe,
+//! when its handler must be gone, and what of it the store has not been told yet.
 //!
-//! Every change is a short step under one lock, and no step waits. Two loops read the table: the keeper
-//! sends beats for it, the warden stops handlers whose time is over. Times are readings of the worker's
-//! own monotonic clock.
+//! Every change is a short step under one lock, and no step waits. Two loops read the table: the
+//! keeper sends beats for it, the warden stops handlers whose time is over. Times are readings of
+//! the worker's own monotonic clock.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use crate::lock::{Lock, lock};
 
 /// Progress is for people: it is sent at most this often, or with the next beat.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
-/// What a handler gets to end by itself. Less than the store's grace, so that the settlement arrives
-/// before the store revokes the lease.
+/// What a handler gets to end by itself. Less than the store's grace, so that the settlement
+/// arrives before the store revokes the lease.
 pub(crate) const HANDLER_GRACE: Duration = Duration::from_secs(STOP_GRACE.as_secs() * 8 / 10);
 
 /// The table, and the two bells of those who read it.
@@ -80,8 +80,8 @@ impl Held {
         }
     }
 
-    /// The handler is gone: from now on only its settlement is waited for. Says whether the lease is
-    /// still the worker's; if not, it is forgotten here, and nothing may be settled.
+    /// The handler is gone: from now on only its settlement is waited for. Says whether the lease
+    /// is still the worker's; if not, it is forgotten here, and nothing may be settled.
     pub fn settling(&self, key: LeaseKey) -> bool {
         let mut table = lock(&self.table);
         let Some(entry) = table.entries.get_mut(&key) else { return false };

@@ -1,7 +1,7 @@
-//! The one beat loop of a worker: every third of the ttl it renews all leases in one call. In between it
-//! sends what cannot wait (checkpoints, and progress now and then), and beats at once when the store has
-//! news. A beat that is not answered in time is given up and sent again; the leases' own deadlines, which
-//! the warden keeps, do not wait for it.
+//! The one beat loop of a worker: every third of the ttl it renews all leases in one call. In
+//! between it sends what cannot wait (checkpoints, and progress now and then), and beats at once
+//! when the store has news. A beat that is not answered in time is given up and sent again; the
+//! leases' own deadlines, which the warden keeps, do not wait for it.
 
 use std::future::pending;
 use std::pin::Pin;

@@ -1,14 +1,15 @@
 //! Worker of the Haulier task queue: fetch, execute, keep, settle.
 //!
-//! A worker runs the same code over any [`haulier_core::Queue`]: in the process of a store, directly on a
-//! database, or through a server. It never names a backend, and takes time and chance from its [`Link`].
+//! A worker runs the same code over any [`haulier_core::Queue`]: in the process of a store,
+//! directly on a database, or through a server. It never names a backend, and takes time and chance
+//! from its [`Link`].
 //!
 //! | where | what |
 //! |---|---|
 //! | [`Worker`] | what users build and run |
 //! | `fetcher`, `slots` | leases tasks for free slots |
 //! | `executor`, `verdict` | one attempt: run it, decide what it leads to |
-//! | `held`, `keeper`, `warden` | the leases in hand: renewed by one beat loop, stopped when their time is over |
+//! | `held`, `keeper`, `warden` | the leases in hand: renewed together, stopped in time |
 //! | `settler` | ends leases, in batches |
 //! | `shutdown` | the loops side by side, and the end in order |
 //! | [`Task`], [`Handler`], [`FromTask`], [`Ctx`], [`TaskError`] | what handlers are made of |

@@ -1,5 +1,5 @@
-//! What a worker is connected to: a queue, and the seams for time and chance. The worker never learns
-//! which store stands behind the queue, or whether one is near.
+//! What a worker is connected to: a queue, and the seams for time and chance. The worker never
+//! learns which store stands behind the queue, or whether one is near.
 
 use std::sync::Arc;
 

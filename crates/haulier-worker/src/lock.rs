@@ -1,5 +1,5 @@
-//! A lock that goes on after a panic: what it guards is consistent between any two statements, and a
-//! handler's panic must not stop the worker.
+//! A lock that goes on after a panic: what it guards is consistent between any two statements, and
+//! a handler's panic must not stop the worker.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

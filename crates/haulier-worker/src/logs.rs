@@ -35,14 +35,15 @@ pub(crate) fn started(worker: &WorkerId, ctx: &Ctx) {
     );
 }
 
-/// The attempt ended, and this is what it leads to. Texts of failures are written with their control
-/// characters escaped.
+/// The attempt ended, and this is what it leads to. Texts of failures are written with their
+/// control characters escaped.
 pub(crate) fn ended(worker: &WorkerId, ctx: &Ctx, outcome: &Outcome, took: Duration) {
     match outcome {
         Outcome::Complete { .. } => line!(info, worker, ctx, took, "completed"),
         Outcome::Fail { failure, retry_in: Some(pause) } => line!(
             warn, worker, ctx, took,
-            cause = failure.cause.as_str(), error = ?failure.message, retry_in = %span::format(*pause),
+            cause = failure.cause.as_str(), error = ?failure.message,
+            retry_in = %span::format(*pause),
             "failed, and is tried again"
         ),
         Outcome::Fail { failure, retry_in: None } => line!(

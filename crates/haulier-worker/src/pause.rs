@@ -1,5 +1,5 @@
-//! How long to wait before a call that failed is repeated: longer each time, with jitter, and at least as
-//! long as the answer asked for.
+//! How long to wait before a call that failed is repeated: longer each time, with jitter, and at
+//! least as long as the answer asked for.
 
 use std::time::Duration;
 

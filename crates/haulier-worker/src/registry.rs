@@ -1,5 +1,5 @@
-//! Which handler does which kind, with the layers around them. Built once, at start, where everything
-//! that is wrong with it is told.
+//! Which handler does which kind, with the layers around them. Built once, at start, where
+//! everything that is wrong with it is told.
 
 use std::collections::BTreeMap;
 use std::fmt;

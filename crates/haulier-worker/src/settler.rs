@@ -1,6 +1,6 @@
-//! Ends leases, in batches: what gathers while one call is out goes with the next. No timer, and no wait
-//! when idle. A call that failed for the moment is repeated with the same keys, which is harmless (I8);
-//! until then the keeper keeps the leases.
+//! Ends leases, in batches: what gathers while one call is out goes with the next. No timer, and no
+//! wait when idle. A call that failed for the moment is repeated with the same keys, which is
+//! harmless (I8); until then the keeper keeps the leases.
 
 use std::collections::VecDeque;
 
@@ -149,8 +149,8 @@ fn apply(shared: &Shared, settlement: &Settlement, answer: &Settled) {
     }
 }
 
-/// What the handler gave breaks a rule, such as a result that is too large. It would the next time, too:
-/// the task is rejected with the reason, rather than left to its lease.
+/// What the handler gave breaks a rule, such as a result that is too large. It would the next time,
+/// too: the task is rejected with the reason, rather than left to its lease.
 fn refused(shared: &Shared, settlement: &Settlement, refusal: &Refusal) {
     let key = settlement.key;
     tracing::warn!(

@@ -1,5 +1,5 @@
-//! What the loops of one running worker share. Each loop owns what it alone changes; here is only what
-//! several read, and the phase that they all follow.
+//! What the loops of one running worker share. Each loop owns what it alone changes; here is only
+//! what several read, and the phase that they all follow.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,8 +48,8 @@ pub(crate) struct Shared {
     pub phase: watch::Sender<Phase>,
 }
 
-/// Until when a lease is safe whose request was sent at `sent`: a tenth less than its ttl, for what two
-/// clocks may differ and a handler's last write may take.
+/// Until when a lease is safe whose request was sent at `sent`: a tenth less than its ttl, for what
+/// two clocks may differ and a handler's last write may take.
 pub(crate) fn kept_until(sent: Duration, ttl: Duration) -> Duration {
     sent.saturating_add(ttl * 9 / 10)
 }

@@ -1,6 +1,6 @@
-//! The life of a running worker: its loops side by side, and its end in order. First nothing more is
-//! leased and handlers may finish; when the drain limit is over, or at a second signal, the rest is handed
-//! back; then the settlements that are out get a little time to be answered.
+//! The life of a running worker: its loops side by side, and its end in order. First nothing more
+//! is leased and handlers may finish; when the drain limit is over, or at a second signal, the rest
+//! is handed back; then the settlements that are out get a little time to be answered.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Who may run: slots of the worker and of each queue, taken by what runs and by calls that are out. Pure
-//! arithmetic; the fetcher acts on it.
+//! Who may run: slots of the worker and of each queue, taken by what runs and by calls that are
+//! out. Pure arithmetic; the fetcher acts on it.
 
 use haulier_core::WantedQueue;
 
@@ -48,8 +48,8 @@ impl Slots {
         }
     }
 
-    /// The next call worth making: for queues with room that no call is out for, as far as slots are
-    /// free that no call has reserved; at most `room`.
+    /// The next call worth making: for queues with room that no call is out for, as far as slots
+    /// are free that no call has reserved; at most `room`.
     pub fn ask(&mut self, room: u32) -> Option<Ask> {
         let free = self.concurrency.saturating_sub(self.running + self.reserved).min(room);
         if free == 0 {

@@ -1,7 +1,8 @@
 //! A typed task: a payload type that knows its kind, and what its handler returns.
 //!
-//! [`Task`] is all that producers and workers share. [`Input`] is the wider set of what a handler may
-//! take first: a typed task, or [`Raw`] bytes. Payloads and results are JSON; a store never reads them.
+//! [`Task`] is all that producers and workers share. [`Input`] is the wider set of what a handler
+//! may take first: a typed task, or [`Raw`] bytes. Payloads and results are JSON; a store never
+//! reads them.
 
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ use serde::de::DeserializeOwned;
 /// }
 /// ```
 pub trait Task: Serialize + DeserializeOwned + Send + 'static {
-    /// What the task asks for, as in `email.send`. The same in every process, whatever its language.
+    /// What the task asks for, as in `email.send`. The same in every process, whatever its
+    /// language.
     const KIND: &'static str;
     /// What its tasks get unless the enqueue says otherwise.
     const OPTIONS: TaskOptions = TaskOptions::NONE;

@@ -1,4 +1,5 @@
-//! What an attempt leads to: a pure decision over how the handler ended and why it was asked to stop.
+//! What an attempt leads to: a pure decision over how the handler ended and why it was asked to
+//! stop.
 
 use std::any::Any;
 

@@ -1,6 +1,6 @@
-//! Stops handlers whose time is over: their timeout has passed, their grace has, or the moment from which
-//! somebody else may have their task. It works from the worker's own clock alone, so that it holds when
-//! the store is out of reach. One sleep serves all attempts.
+//! Stops handlers whose time is over: their timeout has passed, their grace has, or the moment from
+//! which somebody else may have their task. It works from the worker's own clock alone, so that it
+//! holds when the store is out of reach. One sleep serves all attempts.
 
 use crate::shared::Shared;
 

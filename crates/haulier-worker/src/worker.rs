@@ -29,8 +29,8 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(25);
 
 /// Leases tasks, runs their handlers and settles them.
 ///
-/// Nothing happens before [`Worker::run`]. Whatever is wrong with the set-up is told there, before a task
-/// is leased. A worker that is cloned and run twice is two workers.
+/// Nothing happens before [`Worker::run`]. Whatever is wrong with the set-up is told there, before
+/// a task is leased. A worker that is cloned and run twice is two workers.
 #[derive(Debug, Clone)]
 #[must_use = "a worker does nothing until it is run"]
 pub struct Worker {
@@ -95,8 +95,8 @@ impl Worker {
         self
     }
 
-    /// What a lease lasts without a beat; beats come every third of it. A crashed worker's tasks are
-    /// offered again that much later.
+    /// What a lease lasts without a beat; beats come every third of it. A crashed worker's tasks
+    /// are offered again that much later.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
@@ -138,8 +138,8 @@ impl Worker {
         self
     }
 
-    /// Registers a handler of bytes for a kind, or, with `None`, for every kind that has no handler of
-    /// its own.
+    /// Registers a handler of bytes for a kind, or, with `None`, for every kind that has no handler
+    /// of its own.
     pub fn register_raw<H, Args>(mut self, kind: Option<&str>, handler: H) -> Self
     where
         H: Handler<Args, Input = Raw>,
@@ -148,8 +148,8 @@ impl Worker {
         self
     }
 
-    /// Puts a tower layer around every attempt; the last one added is outermost. The service takes a
-    /// [`Ctx`] and gives what the handler returned.
+    /// Puts a tower layer around every attempt; the last one added is outermost. The service takes
+    /// a [`Ctx`] and gives what the handler returned.
     pub fn layer<L>(mut self, layer: L) -> Self
     where
         L: Layer<AttemptService> + Send + Sync + 'static,
@@ -161,8 +161,8 @@ impl Worker {
         self
     }
 
-    /// Runs until the process is told to end (SIGTERM, or Ctrl-C), then drains. A second signal hands
-    /// back at once what still runs.
+    /// Runs until the process is told to end (SIGTERM, or Ctrl-C), then drains. A second signal
+    /// hands back at once what still runs.
     ///
     /// # Errors
     /// [`haulier_core::Code::Invalid`] for a wrong set-up; what the store refuses for good.

@@ -1,5 +1,6 @@
-//! Actions on all tasks that a filter matches: one paging loop over `list` and the verbs that take ids.
-//! A slice at a time, so that a server can answer between them and nobody holds a store for long.
+//! Actions on all tasks that a filter matches: one paging loop over `list` and the verbs that take
+//! ids. A slice at a time, so that a server can answer between them and nobody holds a store for
+//! long.
 
 use haulier_core::limits::PAGE_MAX;
 use haulier_core::{

@@ -1,5 +1,5 @@
-//! What applications hold: one queue with its layers, and by its side looking and controlling, where
-//! the store offers them. Cloning it shares the connection.
+//! What applications hold: one queue with its layers, and by its side looking and controlling,
+//! where the store offers them. Cloning it shares the connection.
 
 use std::fmt;
 use std::sync::Arc;
@@ -51,8 +51,8 @@ impl Client {
         Builder::from_env()?.open().await
     }
 
-    /// A client over anyone's queue, with the machine's clock and dice. It can hand tasks over and be
-    /// worked with; looking and controlling need [`Client::from_parts`].
+    /// A client over anyone's queue, with the machine's clock and dice. It can hand tasks over and
+    /// be worked with; looking and controlling need [`Client::from_parts`].
     ///
     /// # Errors
     /// If the operating system has no random numbers.
@@ -73,6 +73,7 @@ impl Client {
     }
 
     /// Begins to hand over a task: a builder that is sent by awaiting it.
+    #[expect(clippy::needless_pass_by_value, reason = "a task is handed over, not lent")]
     pub fn enqueue<T: Task>(&self, task: T) -> Enqueue<T> {
         Enqueue::new(self.clone(), new_task(self.new_id(), &task))
     }
@@ -83,8 +84,8 @@ impl Client {
         Enqueue::new(self.clone(), Kind::new(kind).map(|kind| NewTask::new(id, kind, payload)))
     }
 
-    /// Hands over many tasks at once: one answer each, in order. More than a call may carry are sent
-    /// in several.
+    /// Hands over many tasks at once: one answer each, in order. More than a call may carry are
+    /// sent in several.
     ///
     /// # Errors
     /// If a call failed as a whole; calls before it took effect, and repeating all of them with the
@@ -102,7 +103,8 @@ impl Client {
     /// A typed task for [`Client::enqueue_many`], with a new id and its kind's options.
     ///
     /// # Errors
-    /// [`Code::Invalid`] if the kind or an option breaks a rule, or the payload does not become JSON.
+    /// [`Code::Invalid`] if the kind or an option breaks a rule, or the payload does not become
+    /// JSON.
     pub fn task<T: Task>(&self, task: &T) -> Result<NewTask, Refusal> {
         new_task(self.new_id(), task)
     }
@@ -143,8 +145,8 @@ impl Client {
         Arc::clone(&self.0.entropy)
     }
 
-    /// Closes the store behind, if it is of this process. Dropping the last clone does the same without
-    /// telling of errors.
+    /// Closes the store behind, if it is of this process. Dropping the last clone does the same
+    /// without telling of errors.
     ///
     /// # Errors
     /// What the store says; what it acknowledged is safe even so.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use haulier_core::{Clock, Error, Queue, Result, SystemClock};
+use haulier_layers::{Coalesce, Validate};
 
 use crate::client::{Client, ClientParts};
 use crate::entropy::system_entropy;
@@ -16,8 +17,8 @@ pub const URL_DEFAULT: &str = "http://127.0.0.1:7420";
 /// Connects to `memory:`, `file:DIR`, or one or several servers: `http://a:7420,http://b:7420`.
 ///
 /// # Errors
-/// [`haulier_core::Code::Invalid`] for a URL that names no store; what the store says, if it cannot be
-/// opened or reached.
+/// [`haulier_core::Code::Invalid`] for a URL that names no store; what the store says, if it cannot
+/// be opened or reached.
 pub async fn connect(url: impl Into<String>) -> Result<Client> {
     Builder::new(url).open().await
 }
@@ -156,7 +157,33 @@ impl Builder {
         }))
     }
 
-    #[expect(clippy::unused_async, reason = "becomes a connection with the feature `remote`")]
+    #[cfg(feature = "remote")]
+    async fn open_remote(self) -> Result<Client> {
+        use haulier_remote::{RemoteOptions, RemoteStore, Tls};
+        let entropy = system_entropy()?;
+        let clock = Arc::clone(&self.clock);
+        let mut options = RemoteOptions::new(&self.url, clock, Arc::clone(&entropy));
+        options.token = self.token;
+        options.connections = self.connections.unwrap_or(options.connections);
+        let identity = self.identity.map(|own| haulier_remote::Identity {
+            certificate_pem: own.certificate_pem,
+            key_pem: own.key_pem,
+        });
+        options.tls = (self.ca_pem.is_some() || identity.is_some())
+            .then_some(Tls { ca_pem: self.ca_pem, identity });
+        let store = Arc::new(RemoteStore::connect(options).await?);
+        Ok(Client::from_parts(ClientParts {
+            queue: wrap(store.clone(), self.layers),
+            inspect: Some(store.clone()),
+            control: Some(store),
+            clock: self.clock,
+            entropy,
+            store: None,
+        }))
+    }
+
+    #[cfg(not(feature = "remote"))]
+    #[expect(clippy::unused_async, reason = "a connection with the feature `remote`")]
     async fn open_remote(self) -> Result<Client> {
         Err(Error::new(
             haulier_core::Code::NotSupported,
@@ -165,7 +192,10 @@ impl Builder {
     }
 }
 
-fn wrap(queue: Arc<dyn Queue>, layers: Vec<Wrap>) -> Arc<dyn Queue> {
+/// Puts the layers on: calls are merged last, just before the store, and checked before that; the
+/// user's layers are outside of both.
+fn wrap(store: Arc<dyn Queue>, layers: Vec<Wrap>) -> Arc<dyn Queue> {
+    let queue: Arc<dyn Queue> = Arc::new(Validate::new(Arc::new(Coalesce::new(store))));
     layers.into_iter().fold(queue, |queue, layer| layer(queue))
 }
 

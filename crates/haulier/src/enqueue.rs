@@ -1,5 +1,5 @@
-//! A task on its way: a builder that is sent by awaiting it. What is wrong with a value is told when it
-//! is sent, so that a chain of calls needs one `?` only.
+//! A task on its way: a builder that is sent by awaiting it. What is wrong with a value is told
+//! when it is sent, so that a chain of calls needs one `?` only.
 
 use std::fmt;
 use std::future::IntoFuture;

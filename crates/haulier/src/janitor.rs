@@ -1,5 +1,5 @@
-//! Keeping house in a store of this process: promoting, expiring, pruning. A store is swept only while
-//! somebody uses it: the loop holds it weakly, and ends when it is gone.
+//! Keeping house in a store of this process: promoting, expiring, pruning. A store is swept only
+//! while somebody uses it: the loop holds it weakly, and ends when it is gone.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -9,16 +9,16 @@ use tokio::task::JoinHandle;
 
 /// Tasks that one sweep may touch, so that it never holds up callers for long.
 const BUDGET: usize = 1_000;
-/// The longest pause between two sweeps: what is enqueued in between may be due sooner than the last
-/// sweep could know.
+/// The longest pause between two sweeps: what is enqueued in between may be due sooner than the
+/// last sweep could know.
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 /// The shortest pause, so that a busy store is not swept without a break.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 /// The pause after a sweep that failed.
 const PAUSE_FAILED: Duration = Duration::from_secs(1);
 
-/// Starts sweeping `store` on the present runtime. Aborting the handle stops it; dropping the handle
-/// does not.
+/// Starts sweeping `store` on the present runtime. Aborting the handle stops it; dropping the
+/// handle does not.
 ///
 /// # Panics
 /// Outside a Tokio runtime, as [`tokio::spawn`].

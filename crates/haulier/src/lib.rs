@@ -1,7 +1,7 @@
 //! Haulier, a durable distributed task queue.
 //!
-//! Applications hand work over and go on; Haulier stores it, gives it to a worker at the right time,
-//! makes sure that it is finished once, and tries it again when it fails.
+//! Applications hand work over and go on; Haulier stores it, gives it to a worker at the right
+//! time, makes sure that it is finished once, and tries it again when it fails.
 //!
 //! | where | what |
 //! |---|---|

@@ -1,12 +1,14 @@
-//! Opening a store in this process, by URL. Clients use it for `memory:` and `file:`, servers for every
-//! store that they serve.
+//! Opening a store in this process, by URL. Clients use it for `memory:` and `file:`, servers for
+//! every store that they serve.
 
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
+#[cfg(not(all(feature = "memory", feature = "embedded")))]
+use haulier_core::Code;
 use haulier_core::limits::PAYLOAD_BYTES_DEFAULT;
-use haulier_core::{Clock, Code, Error, Store, SystemClock};
+use haulier_core::{Clock, Error, Store, SystemClock};
 
 /// How to open a store.
 #[derive(Debug, Clone)]
@@ -16,7 +18,7 @@ pub struct StoreOptions {
     /// Largest payload or result to accept, in bytes.
     pub payload_bytes_max: usize,
     /// Size of one file of the embedded store's log; `None` takes the store's default.
-    pub segment_bytes: Option<u64>,
+    pub segment_bytes: Option<usize>,
 }
 
 impl Default for StoreOptions {
@@ -41,77 +43,90 @@ pub struct OpenStore {
 /// What stands behind the store, for its end.
 #[derive(Debug, Clone)]
 enum Engine {
-    #[cfg_attr(not(feature = "memory"), expect(dead_code, reason = "the store is left out"))]
+    #[cfg(feature = "memory")]
     Memory,
+    #[cfg(feature = "embedded")]
+    Embedded(haulier_embedded::EmbeddedStore),
 }
 
-/// Why a store had to stop: nothing is acknowledged any more, and the process should end.
+/// Why an open store had to stop: nothing is acknowledged any more, and the process should end. The
+/// next start finds out what is durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fatal(pub String);
-
-impl fmt::Display for Fatal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+pub enum Fatal {
+    /// Writing or syncing failed.
+    Write(String),
+    /// Something that was durable is not there any more.
+    Damaged(String),
 }
 
-impl std::error::Error for Fatal {}
-
-/// Why a store could not be opened.
+/// Why a store could not be opened. Each keeps what is wrong and what to do next, for people.
 #[derive(Debug)]
 pub enum OpenError {
     /// The URL is wrong, or names a store that this program was built without.
     Url(Error),
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Url(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
-
-impl From<OpenError> for Error {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::Url(error) => error,
-        }
-    }
+    /// The store cannot be used so: another process has it open, a newer version wrote it, or an
+    /// option makes no sense.
+    Refused(Error),
+    /// Something that was durable is not there any more.
+    Damaged(Error),
+    /// The file system refused.
+    Io(Error),
 }
 
 /// Opens the store that a URL names: `memory:` or `file:DIR`.
 ///
 /// # Errors
 /// [`OpenError`], which keeps apart what a program may want to tell apart.
-#[expect(clippy::unused_async, reason = "opening a directory takes its time; so will others")]
 pub async fn open(url: &str, options: StoreOptions) -> Result<OpenStore, OpenError> {
     match url.split_once(':') {
-        Some(("memory", "")) => open_memory(options),
+        #[cfg(feature = "memory")]
+        Some(("memory", "")) => Ok(open_memory(options)),
+        #[cfg(not(feature = "memory"))]
+        Some(("memory", "")) => Err(left_out("memory")),
+        Some(("file", path)) if !path.is_empty() => open_file(path.to_owned(), options).await,
         Some((scheme, _)) => Err(unknown(scheme)),
         None => Err(unknown(url)),
     }
 }
 
 #[cfg(feature = "memory")]
-fn open_memory(options: StoreOptions) -> Result<OpenStore, OpenError> {
+fn open_memory(options: StoreOptions) -> OpenStore {
     let store = haulier_memory::MemoryStore::new(options.clock)
         .with_payload_bytes_max(options.payload_bytes_max);
-    Ok(OpenStore { store: Arc::new(store), engine: Engine::Memory })
+    OpenStore { store: Arc::new(store), engine: Engine::Memory }
 }
 
-#[cfg(not(feature = "memory"))]
-fn open_memory(_: StoreOptions) -> Result<OpenStore, OpenError> {
-    Err(left_out("memory"))
+/// Recovering a large log takes seconds: it must not hold up the runtime.
+#[cfg(feature = "embedded")]
+async fn open_file(path: String, options: StoreOptions) -> Result<OpenStore, OpenError> {
+    let mut embedded = haulier_embedded::Options::new(options.clock);
+    embedded.payload_bytes_max = options.payload_bytes_max;
+    embedded.segment_bytes = options.segment_bytes.unwrap_or(embedded.segment_bytes);
+    let open = move || haulier_embedded::EmbeddedStore::open(path.as_ref(), embedded);
+    let opened = tokio::task::spawn_blocking(open).await.map_err(|error| {
+        OpenError::Io(Error::internal("opening the store was interrupted").caused_by(error))
+    })?;
+    let store = opened.map_err(OpenError::from)?;
+    Ok(OpenStore { store: Arc::new(store.clone()), engine: Engine::Embedded(store) })
+}
+
+#[cfg(not(feature = "embedded"))]
+#[expect(clippy::unused_async, reason = "opening takes its time with the feature `embedded`")]
+async fn open_file(_: String, _: StoreOptions) -> Result<OpenStore, OpenError> {
+    Err(left_out("embedded"))
 }
 
 impl OpenStore {
     /// Is ready when the store can go on no longer; never for a store that cannot fail so.
     pub fn failed(&self) -> Pin<Box<dyn Future<Output = Fatal> + Send>> {
-        match &self.engine {
+        match self.engine {
+            #[cfg(feature = "memory")]
             Engine::Memory => Box::pin(std::future::pending()),
+            #[cfg(feature = "embedded")]
+            Engine::Embedded(ref store) => {
+                let failed = store.failed();
+                Box::pin(async move { Fatal::from(failed.await) })
+            }
         }
     }
 
@@ -119,15 +134,21 @@ impl OpenStore {
     ///
     /// # Errors
     /// What the store says; what it acknowledged is safe even so.
-    #[expect(clippy::unused_async, reason = "memory has nothing to wait for")]
+    #[cfg_attr(
+        not(feature = "embedded"),
+        expect(clippy::unused_async, reason = "memory has nothing to wait for")
+    )]
     pub async fn close(&self) -> haulier_core::Result<()> {
-        match &self.engine {
+        match self.engine {
+            #[cfg(feature = "memory")]
             Engine::Memory => Ok(()),
+            #[cfg(feature = "embedded")]
+            Engine::Embedded(ref store) => store.close().await,
         }
     }
 }
 
-#[cfg_attr(feature = "memory", expect(dead_code, reason = "nothing is left out"))]
+#[cfg(not(all(feature = "memory", feature = "embedded")))]
 fn left_out(feature: &str) -> OpenError {
     OpenError::Url(Error::new(
         Code::NotSupported,
@@ -140,7 +161,69 @@ fn unknown(scheme: &str) -> OpenError {
     OpenError::Url(Error::invalid(
         "url",
         format!(
-            "{shown:?} names no store; known are memory: and file:DIR, as in file:/var/lib/haulier"
+            "{shown:?} names no store; known are memory:, file:DIR as in file:/var/lib/haulier, \
+             and, for clients, http://HOST:7420 and https://HOST:7420"
         ),
     ))
+}
+
+impl OpenError {
+    fn error(&self) -> &Error {
+        let (Self::Url(error) | Self::Refused(error) | Self::Damaged(error) | Self::Io(error)) =
+            self;
+        error
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error().fmt(f)
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(self.error())
+    }
+}
+
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Self {
+        error.error().clone()
+    }
+}
+
+#[cfg(feature = "embedded")]
+impl From<haulier_embedded::OpenError> for OpenError {
+    fn from(error: haulier_embedded::OpenError) -> Self {
+        use haulier_embedded::OpenError as Embedded;
+        let kind = match &error {
+            Embedded::Damaged { .. } => Self::Damaged,
+            Embedded::Io { .. } => Self::Io,
+            Embedded::Locked { .. } | Embedded::NewerFormat { .. } | Embedded::Options(_) => {
+                Self::Refused
+            }
+        };
+        kind(error.into())
+    }
+}
+
+impl fmt::Display for Fatal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Write(why) | Self::Damaged(why)) = self;
+        f.write_str(why)
+    }
+}
+
+impl std::error::Error for Fatal {}
+
+#[cfg(feature = "embedded")]
+impl From<haulier_embedded::Fatal> for Fatal {
+    fn from(fatal: haulier_embedded::Fatal) -> Self {
+        let text = fatal.to_string();
+        match fatal {
+            haulier_embedded::Fatal::Write(_) => Self::Write(text),
+            haulier_embedded::Fatal::Damaged(_) => Self::Damaged(text),
+        }
+    }
 }
