@@ -1,1 +1,51 @@
-//! Durable single-node store of the Haulier task queue: one log, one index, group commit.
+//! The durable store of one node: one log, one index, group commit. One data directory, no other
+//! program.
+//!
+//! ```text
+//!  callers ──► inbox ──► engine (one thread, synchronous, deterministic)        disk
+//!                         apply(now, command) ─► records ─► writer ─► segment files ─► fdatasync
+//!                         index, lines, timers               │
+//!                         answers held until durable ◄───────┘ durable_upto
+//! ```
+//!
+//! Every answer, reads included, waits until what it rests on is durable (I1, I12). A lease waits for its
+//! task only: a forgotten lease makes a task available again, nothing else. After a failed sync the store
+//! stops ([`EmbeddedStore::failed`]); the next start writes and syncs the log's end again.
+//!
+//! | where | what |
+//! |---|---|
+//! | [`store`](EmbeddedStore) | the four traits over the inbox |
+//! | `runner` | the engine's thread: group commit, held answers, waiters |
+//! | `engine` | the state machine; knows no thread, clock or file |
+//! | `index`, `detail`, `lines`, `timers` | its state, 64 bytes for a pending task |
+//! | `record`, `snapshot`, `parts`, `codec` | what is written, numbered for ever |
+//! | `log` | segments, frames, writer, recovery, cleaner, hints |
+//! | [`disk`] | the file system seam, real and simulated |
+//! | [`verify`](verify()) | offline check and repair |
+
+mod codec;
+mod cost;
+mod detail;
+pub mod disk;
+mod engine;
+mod error;
+mod inbox;
+mod index;
+mod lines;
+mod log;
+mod open;
+mod parts;
+mod place;
+mod record;
+mod resolve;
+mod runner;
+mod snapshot;
+mod store;
+mod timers;
+mod verify;
+mod waiters;
+
+pub use error::{Fatal, OpenError};
+pub use open::Options;
+pub use store::EmbeddedStore;
+pub use verify::{Report, SegmentReport, repair, verify};

@@ -1,0 +1,288 @@
+//! Accepting tasks: what is known already, who holds a unique key, and whether there is room.
+
+use std::collections::VecDeque;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use haulier_core::{
+    Code, Durability, Enqueued, Event, NewTask, OnConflict, Refusal, Start, State, TaskId,
+    Timestamp, limits, transition,
+};
+
+use crate::engine::{Body, Engine, Now};
+use crate::index::SlotId;
+use crate::lines::NameId;
+use crate::log::Tail;
+use crate::parts;
+use crate::record::{Accepted, Change, Happened, Record};
+
+/// The answer to one task.
+#[derive(Debug)]
+pub enum Answer {
+    /// It is decided.
+    Known(Enqueued),
+    /// The id is taken: what stands on the disk has to be compared.
+    Compare {
+        /// What is there.
+        there: Body,
+        /// Where it stands.
+        state: State,
+        /// What came.
+        came: Box<NewTask>,
+    },
+}
+
+/// Ids whose tasks are gone, for the dedup window; beyond the limit the oldest are forgotten.
+#[derive(Debug, Default)]
+pub struct Remembered {
+    /// In which segment each stands.
+    ids: HashMap<TaskId, u32, RandomState>,
+    /// When each went, oldest first.
+    order: VecDeque<(Timestamp, TaskId)>,
+    /// How many of the oldest the cleaner has moved: behind them, segments rise.
+    moved: usize,
+}
+
+impl Remembered {
+    /// Remembers an id.
+    pub fn put(&mut self, at: Timestamp, id: TaskId, segment: u32) {
+        if self.order.len() == limits::DEDUP_IDS_MAX {
+            self.forget_oldest();
+        }
+        if self.ids.insert(id, segment).is_none() {
+            self.order.push_back((at, id));
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, id)) = self.order.pop_front() {
+            self.ids.remove(&id);
+            self.moved = self.moved.saturating_sub(1);
+        }
+    }
+
+    /// How many ids are remembered.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether an id is remembered.
+    pub fn contains(&self, id: TaskId) -> bool {
+        self.ids.contains_key(&id)
+    }
+
+    /// Forgets what is older than the window.
+    pub fn expire(&mut self, now: Timestamp) {
+        while self.order.front().is_some_and(|(at, _)| at.after(limits::DEDUP_WINDOW) <= now) {
+            self.forget_oldest();
+        }
+    }
+
+    /// What stands in segments up to this one, to be written again.
+    pub fn through(&mut self, segment: u32) -> Vec<(Timestamp, TaskId)> {
+        let mut old = Vec::new();
+        let mut end = 0;
+        for (at, entry) in self.order.iter().enumerate() {
+            let place = self.ids.get(&entry.1).copied().unwrap_or_default();
+            if place <= segment {
+                old.push(*entry);
+                end = at + 1;
+            } else if at >= self.moved {
+                break;
+            }
+        }
+        self.moved = self.moved.max(end);
+        old
+    }
+
+    /// Puts ids in the order of their removal, after a recovery which meets moved ones late.
+    pub fn sort(&mut self) {
+        self.order.make_contiguous().sort_by_key(|(at, _)| *at);
+        let mut least = u32::MAX;
+        let entries = self.order.iter().enumerate().rev();
+        let moved = entries.filter_map(|(at, (_, id))| {
+            let segment = self.ids.get(id).copied().unwrap_or_default();
+            let behind = least;
+            least = least.min(segment);
+            (segment > behind).then_some(at + 1)
+        });
+        self.moved = moved.max().unwrap_or(0);
+    }
+}
+
+const DURABILITY: Durability = Durability::D2;
+
+/// The answer for a task that is there, or whose id is remembered.
+pub fn existing(id: TaskId, state: Option<State>) -> Enqueued {
+    Enqueued::Existing { id, state, durability: DURABILITY }
+}
+
+/// The refusal of an id that is taken by other work.
+pub fn id_conflict(id: TaskId) -> Enqueued {
+    Enqueued::Refused(Refusal::new(
+        Code::IdConflict,
+        format!(
+            "task {id} exists with another queue, kind or payload; repeat it unchanged or give the \
+             new work a new id"
+        ),
+    ))
+}
+
+fn refused(code: Code, message: String) -> Answer {
+    Answer::Known(Enqueued::Refused(Refusal::new(code, message)))
+}
+
+impl Engine {
+    pub(super) fn enqueue(
+        &mut self,
+        now: Now,
+        tasks: Vec<NewTask>,
+        records: &mut Tail,
+    ) -> Vec<Answer> {
+        self.remembered.expire(now.wall);
+        tasks.into_iter().map(|task| self.enqueue_one(now, task, records)).collect()
+    }
+
+    fn enqueue_one(&mut self, now: Now, task: NewTask, records: &mut Tail) -> Answer {
+        if let Err(refusal) = task.check(self.payload_bytes_max) {
+            return Answer::Known(Enqueued::Refused(refusal));
+        }
+        if let Some(slot) = self.index.find(task.id) {
+            return self.meet(slot, task);
+        }
+        if self.remembered.contains(task.id) {
+            return Answer::Known(existing(task.id, None));
+        }
+        let queue = self.lines.find_queue(task.queue.as_str());
+        let holder = queue.and_then(|queue| self.key_holder(now, queue, &task));
+        let replaced = match holder.map(|slot| self.conflict(slot, &task)) {
+            None => None,
+            Some(Ok(slot)) => Some(slot),
+            Some(Err(answer)) => return answer,
+        };
+        if let Some(refusal) = self.no_room(queue, &task, replaced.is_some()) {
+            return refusal;
+        }
+        if let Some(slot) = replaced {
+            self.call_off(now, slot, records);
+        }
+        self.insert(now, task, records)
+    }
+
+    /// The id is there: the same work again, or a conflict.
+    fn meet(&self, slot: SlotId, task: NewTask) -> Answer {
+        let envelope = self.envelope(slot);
+        if envelope.queue != task.queue || envelope.kind != task.kind {
+            return Answer::Known(id_conflict(task.id));
+        }
+        let state = self.index[slot].state;
+        match self.body(slot) {
+            Body::Here(there) if there.is_same_work(&task.task) => {
+                Answer::Known(existing(task.id, Some(state)))
+            }
+            Body::Here(_) => Answer::Known(id_conflict(task.id)),
+            there @ Body::There(..) => Answer::Compare { there, state, came: Box::new(task) },
+        }
+    }
+
+    /// Who holds the unique key that a task asks for.
+    fn key_holder(&self, now: Now, queue: NameId, task: &NewTask) -> Option<SlotId> {
+        let key = task.unique.as_ref()?.key.clone();
+        let slot = *self.uniques.get(&(queue, key))?;
+        let detail = self.details.get(&slot)?;
+        let place = &self.index[slot];
+        let unique = detail.unique.as_ref()?;
+        unique.is_held(place.state, detail.started, place.enqueued_at(), now.wall).then_some(slot)
+    }
+
+    /// What a taken key means: the holder to replace, or the answer.
+    fn conflict(&self, slot: SlotId, task: &NewTask) -> Result<SlotId, Answer> {
+        let holder = &self.index[slot];
+        let started = self.details.get(&slot).is_some_and(|detail| detail.started);
+        match task.unique.as_ref().map(|unique| unique.on_conflict) {
+            Some(OnConflict::Replace) if !started && !holder.state.is_final() => Ok(slot),
+            Some(OnConflict::Reject) => Err(refused(
+                Code::UniqueConflict,
+                format!("task {} holds the unique key until it is free again", holder.id),
+            )),
+            _ => Err(Answer::Known(existing(holder.id, Some(holder.state)))),
+        }
+    }
+
+    fn no_room(&self, queue: Option<NameId>, task: &NewTask, replaces: bool) -> Option<Answer> {
+        if self.storage_full {
+            return Some(refused(
+                Code::StorageFull,
+                "the disk is full: no room for new tasks; settle or delete some, or free space"
+                    .to_owned(),
+            ));
+        }
+        let known = queue.is_some() && self.lines.find_kind(task.kind.as_str()).is_some();
+        if !known && self.lines.name_count() >= limits::QUEUES_MAX {
+            return Some(refused(
+                Code::QueueFull,
+                format!("the store knows {} queues or kinds, its limit", limits::QUEUES_MAX),
+            ));
+        }
+        let state = &self.lines.queues[crate::codec::wide(queue?)];
+        let pending = state.counts.pending() - u64::from(replaces);
+        let max = state.settings.max_tasks?;
+        (pending >= max).then(|| {
+            refused(
+                Code::QueueFull,
+                format!(
+                    "queue {} holds {pending} tasks and may hold {max}; try later or raise max_tasks",
+                    state.name
+                ),
+            )
+        })
+    }
+
+    /// Cancels the task that held the key.
+    fn call_off(&mut self, now: Now, slot: SlotId, records: &mut Tail) {
+        let detail = self.details.get(&slot).cloned().unwrap_or_default();
+        let place = &self.index[slot];
+        let standing = detail.standing(place);
+        if let Ok(standing) = transition(standing, u32::MAX, Event::Cancel) {
+            let change = Change {
+                id: place.id,
+                happened: Happened::Cancelled,
+                epoch: detail.epoch,
+                standing,
+                due_at: place.due_at(),
+            };
+            self.happen(now, change, None, None, records);
+        }
+    }
+
+    fn insert(&mut self, now: Now, new: NewTask, records: &mut Tail) -> Answer {
+        let NewTask { task, start, unique } = new;
+        let due_at = match start {
+            Start::Now => now.wall,
+            Start::After(delay) => now.wall.after(delay),
+            Start::At(at) => at.max(now.wall),
+        };
+        let accepted = Accepted {
+            id: task.id,
+            due_at,
+            rules: (&task.policy).into(),
+            expires_at: task.expires_in.map(|span| now.wall.after(span)),
+            unique,
+        };
+        let id = task.id;
+        let line = self.lines.line(&task.queue, &task.kind, task.priority);
+        records.stand_in(&task.queue, &task.kind, task.priority);
+        let mut definition = records.scratch();
+        parts::put_definition(&mut definition, &task);
+        let record = Record::Accepted(accepted);
+        let placed = records.push(&record, &[&definition], now.wall, self.last_order);
+        records.give_back(definition);
+        let (Record::Accepted(accepted), Some(part)) = (record, placed.part()) else {
+            return refused(Code::Internal, "a record lost its part".to_owned());
+        };
+        let slot = self.accept(now.wall, line, &accepted, part);
+        self.cache.put(slot, task);
+        let state = self.index[slot].state;
+        Answer::Known(Enqueued::Inserted { id, state, durability: DURABILITY })
+    }
+}

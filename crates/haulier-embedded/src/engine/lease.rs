@@ -1,0 +1,199 @@
+//! Handing tasks to workers: whose turn it is, which task, and its fence. [`Engine::grant`] is the place
+//! where a task gets its holder.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use haulier_core::{
+    Epoch, Error, Event, LeaseKey, Result, State, Task, Timestamp, Want, limits, transition,
+};
+
+use crate::codec::wide;
+use crate::detail::Step;
+use crate::engine::change::Holder;
+use crate::engine::{Engine, Now, refuse};
+use crate::index::SlotId;
+use crate::lines::NameId;
+use crate::log::Tail;
+use crate::parts::Envelope;
+use crate::place::{Extent, Position};
+use crate::record::{Change, Happened};
+
+/// Most leases that one call gets, so that what it writes is bounded; the caller asks again.
+pub const LEASES_MAX: usize = 10 * limits::ITEMS_MAX;
+
+/// A lease whose task may still have to be read.
+#[derive(Debug)]
+pub struct Granted {
+    /// The fence.
+    pub key: LeaseKey,
+    /// What to do.
+    pub body: Body,
+    /// Which attempt this is.
+    pub attempt: u32,
+    /// Leases that ran out so far.
+    pub losses: u32,
+    /// How long it lasts without a beat.
+    pub ttl: Duration,
+    /// When the task was accepted.
+    pub enqueued_at: Timestamp,
+    /// What earlier deliveries saved.
+    pub checkpoints: Vec<Step>,
+    /// What of it has to be durable before anybody may get it.
+    pub after: Position,
+}
+
+/// What a task is, or where that stands.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// In memory.
+    Here(Arc<Task>),
+    /// On the disk.
+    There(Extent, Envelope),
+}
+
+/// A want while it is being served.
+struct Asking {
+    holder: Holder,
+    /// Queues with what may still come from each.
+    queues: Vec<(NameId, u32)>,
+    kinds: Vec<NameId>,
+    left: u32,
+    last_grant: u64,
+    got: Vec<Granted>,
+}
+
+impl Engine {
+    /// Checks wants as a call.
+    ///
+    /// # Errors
+    /// There are too many, or one breaks a limit.
+    pub fn check_wants(wants: &[Want]) -> Result<()> {
+        if wants.len() > limits::ITEMS_MAX {
+            return Err(Error::invalid("wants", format!("at most {}", limits::ITEMS_MAX)));
+        }
+        wants.iter().try_for_each(Want::check).or_else(refuse)
+    }
+
+    /// Serves wants one task at a time in turn, beginning with the worker whose last grant is longest
+    /// ago. The wants have been checked.
+    pub fn share(&mut self, now: Now, wants: &[Want], records: &mut Tail) -> Vec<Vec<Granted>> {
+        let mut asking: Vec<Asking> = wants.iter().map(|want| self.ask(now, want)).collect();
+        let mut turn: Vec<usize> = (0..asking.len()).collect();
+        turn.sort_by_key(|at| asking[*at].last_grant);
+        let mut budget = LEASES_MAX;
+        while !turn.is_empty() {
+            turn.retain(|at| {
+                if budget == 0 {
+                    return false;
+                }
+                budget -= 1;
+                let one = &mut asking[*at];
+                let Some((slot, from)) = self.pick(one) else { return false };
+                one.queues[from].1 -= 1;
+                one.left -= 1;
+                self.grants += 1;
+                one.last_grant = self.grants;
+                self.lines.queues[wide(one.queues[from].0)].last_grant = self.grants;
+                one.got.extend(self.grant(now, slot, &one.holder, records));
+                true
+            });
+        }
+        for one in &asking {
+            if let Some(worker) = self.workers.find(&one.holder.worker) {
+                worker.last_grant = one.last_grant;
+            }
+        }
+        asking.into_iter().map(|one| one.got).collect()
+    }
+
+    fn ask(&mut self, now: Now, want: &Want) -> Asking {
+        let kinds: Vec<NameId> =
+            want.kinds.iter().filter_map(|kind| self.lines.find_kind(kind.as_str())).collect();
+        // Kinds that nobody has enqueued yet: nothing fits, which is not the same as everything.
+        let nothing = kinds.is_empty() && !want.kinds.is_empty();
+        let queues = want.queues.iter().filter_map(|wanted| {
+            let queue = self.lines.find_queue(wanted.queue.as_str())?;
+            (wanted.max > 0 && !nothing).then_some((queue, wanted.max))
+        });
+        Asking {
+            queues: queues.collect(),
+            kinds,
+            left: want.max,
+            last_grant: self.workers.hear(&want.worker, now.mono).last_grant,
+            holder: Holder { worker: want.worker.clone(), ttl: want.ttl },
+            got: Vec::new(),
+        }
+    }
+
+    /// The next task of a want: its highest priority; among queues of that, the one whose last grant is
+    /// longest ago.
+    fn pick(&self, asking: &Asking) -> Option<(SlotId, usize)> {
+        if asking.left == 0 {
+            return None;
+        }
+        let mut best: Option<(u8, u64, SlotId, usize)> = None;
+        for (at, (queue, left)) in asking.queues.iter().enumerate() {
+            let state = &self.lines.queues[wide(*queue)];
+            if *left == 0 || !state.may_lease() {
+                continue;
+            }
+            if let Some((priority, slot)) = self.lines.best(&self.index, *queue, &asking.kinds) {
+                let last = state.last_grant;
+                if best.is_none_or(|(other, before, ..)| {
+                    priority > other || (priority == other && last < before)
+                }) {
+                    best = Some((priority, last, slot, at));
+                }
+            }
+        }
+        best.map(|(_, _, slot, at)| (slot, at))
+    }
+
+    /// Hands a task to a worker, with an epoch larger than all before.
+    fn grant(
+        &mut self,
+        now: Now,
+        slot: SlotId,
+        holder: &Holder,
+        records: &mut Tail,
+    ) -> Option<Granted> {
+        let rules = self.rules(slot);
+        let generation = self.generation;
+        let place = &self.index[slot];
+        let (id, due_at) = (place.id, place.due_at());
+        let (enqueued_at, definition) = (place.enqueued_at(), place.definition);
+        let detail = self.details.entry(slot).or_default();
+        let standing = transition(detail.standing(place), rules.max_attempts, Event::Lease).ok()?;
+        let epoch: Epoch = detail.epoch.next(generation);
+        let change = Change { id, happened: Happened::Leased, epoch, standing, due_at };
+        let checkpoints = detail.checkpoints.clone();
+        self.happen(now, change, Some(holder), None, records);
+        let newest = checkpoints.iter().map(|step| step.value.position());
+        let body = match self.cache.take(slot) {
+            Some(task) => Body::Here(task),
+            None => self.body(slot),
+        };
+        Some(Granted {
+            key: LeaseKey { task: id, epoch },
+            body,
+            attempt: standing.attempt,
+            losses: standing.losses,
+            ttl: holder.ttl,
+            enqueued_at,
+            after: newest.fold(definition.position(), Position::max),
+            checkpoints,
+        })
+    }
+
+    /// The queues among these that have something to lease, for whoever waits there.
+    pub fn has_ready(&self, queue: NameId) -> bool {
+        let state = &self.lines.queues[wide(queue)];
+        state.may_lease() && state.counts.get(State::Available) > 0
+    }
+
+    /// The number of a queue, from now on at least: somebody waits for its tasks.
+    pub fn queue_number(&mut self, queue: &haulier_core::QueueName) -> NameId {
+        self.lines.queue(queue)
+    }
+}

@@ -1,0 +1,277 @@
+//! Recovery: the records of the log, in their order, through the same functions that wrote them. A
+//! record of a task that is not there is passed over: the cleaner has moved the task forward since.
+
+use std::time::Duration;
+
+use haulier_core::{Kind, Priority, QueueName, State, Timestamp, WorkerId, limits::STOP_GRACE};
+
+use crate::codec::{Malformed, narrow};
+use crate::detail::{Delivery, Holding, Step};
+use crate::engine::change::{Holder, nanos};
+use crate::engine::{Engine, Now};
+use crate::index::{Slot, SlotId};
+use crate::place::{Extent, Position};
+use crate::record::Record;
+use crate::snapshot::Snapshot;
+use crate::timers::Purpose;
+
+/// What records of one frame share.
+#[derive(Debug, Default)]
+pub struct Context {
+    now: Timestamp,
+    line: Option<(QueueName, Kind, Priority)>,
+    holder: Option<Holder>,
+}
+
+impl Context {
+    /// The time of what follows.
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+}
+
+fn name<T>(result: Result<T, haulier_core::Refusal>) -> Result<T, Malformed> {
+    result.map_err(|_| Malformed("a name breaks the grammar"))
+}
+
+impl Engine {
+    /// Takes one record; `at` is where it stands and `parts` where its parts stand.
+    ///
+    /// # Errors
+    /// The record says what no store would have written.
+    pub fn replay(
+        &mut self,
+        context: &mut Context,
+        record: Record,
+        at: Position,
+        parts: &[Extent],
+    ) -> Result<(), Malformed> {
+        let now = Now { wall: context.now, mono: Duration::ZERO };
+        let first = || parts.first().copied().ok_or(Malformed("a record lost its part"));
+        match record {
+            Record::Time { now, order } => self.replay_time(context, now, order),
+            Record::Line { queue, kind, priority } => {
+                let (queue, kind) = (name(QueueName::new(queue))?, name(Kind::new(kind))?);
+                context.line = Some((queue, kind, priority));
+            }
+            Record::Holder { worker, ttl } => {
+                let worker = name(WorkerId::new(worker))?;
+                context.holder = Some(Holder { worker, ttl });
+            }
+            Record::Accepted(accepted) => {
+                if self.index.find(accepted.id).is_some() {
+                    return Err(Malformed("a task was accepted twice"));
+                }
+                let line = self.line_of(context)?;
+                self.accept(context.now, line, &accepted, first()?);
+            }
+            Record::Changed(change) => {
+                if let Some(slot) = self.index.find(change.id) {
+                    let holder = context.holder.as_ref();
+                    self.change(now, slot, &change, holder, parts.first().copied());
+                }
+            }
+            Record::Extended { id, ttl } => {
+                let detail = self.index.find(id).and_then(|slot| self.details.get_mut(&slot));
+                if let Some(lease) = detail.and_then(|detail| detail.lease.as_mut()) {
+                    lease.logged_ttl = ttl;
+                }
+            }
+            Record::Checkpoint { id, name } => {
+                if let Some(slot) = self.index.find(id) {
+                    self.save_step(slot, Step { name: name.into(), value: first()? });
+                }
+            }
+            Record::Removed(id) => match self.index.find(id) {
+                Some(slot) => self.forget(context.now, slot, at.segment()),
+                None => self.remembered.put(context.now, id, at.segment()),
+            },
+            Record::Settings { queue, settings } => {
+                self.set_settings(&name(QueueName::new(queue))?, settings, at);
+            }
+            Record::Snapshot(snapshot) => self.restore(context, &snapshot, parts)?,
+            Record::Remembered { id, removed_at } => {
+                self.remembered.put(removed_at, id, at.segment());
+            }
+            Record::Opened | Record::Closed | Record::Freed { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn replay_time(&mut self, context: &mut Context, now: Timestamp, order: u64) {
+        context.now = now;
+        self.latest = self.latest.max(now);
+        while let Some((_, purpose, slot)) = self.wall.ring(now.0) {
+            // What expired or was forgotten stands in records; what became available does not.
+            if purpose == Purpose::Due {
+                self.promote(now, slot);
+            }
+        }
+        self.last_order = self.last_order.max(order);
+    }
+
+    fn line_of(&mut self, context: &Context) -> Result<u32, Malformed> {
+        let line = context.line.as_ref().ok_or(Malformed("a task stands in no line"))?;
+        Ok(self.lines.line(&line.0, &line.1, line.2))
+    }
+
+    fn restore(
+        &mut self,
+        context: &Context,
+        snapshot: &Snapshot,
+        parts: &[Extent],
+    ) -> Result<(), Malformed> {
+        if parts.len() != snapshot.part_count() {
+            return Err(Malformed("a snapshot lost a part"));
+        }
+        if let Some(slot) = self.index.find(snapshot.id) {
+            // Its old records are still there: only its place on the disk is news.
+            self.stand_on(slot, parts);
+            return Ok(());
+        }
+        let line = self.line_of(context)?;
+        let enqueued_at = snapshot.enqueued_at;
+        let mut place = Slot::new(snapshot.id, parts[0], line, enqueued_at, snapshot.due_at);
+        place.state = snapshot.standing.state;
+        place.reason = snapshot.standing.reason;
+        place.order = snapshot.order;
+        let slot = self.index.insert(place);
+        self.live.add(parts[0]);
+        self.lines.join(line);
+        let queue = self.lines.queue_of_mut(line);
+        queue.accepted += 1;
+        *queue.counts.slot(snapshot.standing.state) += 1;
+        if matches!(snapshot.standing.state, State::Scheduled | State::Retryable) {
+            self.wall.set(snapshot.due_at.0, Purpose::Due, slot);
+        }
+        self.restore_detail(slot, snapshot, parts)
+    }
+
+    fn restore_detail(
+        &mut self,
+        slot: SlotId,
+        snapshot: &Snapshot,
+        parts: &[Extent],
+    ) -> Result<(), Malformed> {
+        let standing = &snapshot.standing;
+        self.set_expiry(slot, snapshot.expires_at);
+        if let Some(unique) = &snapshot.unique {
+            self.hold_key(slot, unique.clone());
+        }
+        let ruled = snapshot.rules != crate::record::Rules::default();
+        if !ruled && !standing.started && snapshot.finished_at.is_none() {
+            return Ok(());
+        }
+        let mut parts = parts[1..].iter().copied();
+        let detail = self.details.entry(slot).or_default();
+        detail.rules = ruled.then_some(snapshot.rules);
+        detail.epoch = snapshot.epoch;
+        detail.attempt = standing.attempt;
+        detail.losses = standing.losses;
+        detail.cancel_requested = standing.cancel_requested;
+        detail.started = standing.started;
+        detail.finished_at = snapshot.finished_at;
+        detail.result = if snapshot.has_result { parts.next() } else { None };
+        for (name, value) in snapshot.checkpoints.iter().zip(&mut parts) {
+            detail.checkpoints.push(Step { name: name.as_str().into(), value });
+        }
+        for delivery in &snapshot.deliveries {
+            detail.deliver(Delivery {
+                epoch: delivery.epoch,
+                attempt: delivery.attempt,
+                worker: name(WorkerId::new(&delivery.worker))?,
+                leased_at: delivery.leased_at,
+                end: delivery.end,
+                failure: if delivery.has_failure { parts.next() } else { None },
+            });
+        }
+        let worker = detail.deliveries.back().map(|delivery| delivery.worker.clone());
+        if let (Some(worker), Some(ttl)) = (worker, snapshot.ttl) {
+            self.workers.leased(&worker);
+            detail.lease = Some(Holding {
+                worker,
+                deadline: Duration::ZERO,
+                hard_end: Duration::ZERO,
+                ttl,
+                logged_ttl: ttl,
+                armed: Duration::ZERO,
+            });
+        }
+        self.live.bytes += detail.footprint();
+        Ok(())
+    }
+
+    /// Everything is read: lines and timers are built, and outstanding leases get a fresh, full ttl.
+    pub fn start(&mut self, now: Now, generation: u32) {
+        self.generation = generation;
+        self.replaying = false;
+        self.index.sort_arrivals();
+        self.remembered.sort();
+        let due: Vec<SlotId> = std::iter::from_fn(|| self.wall.ring(now.wall.0))
+            .filter(|(_, purpose, _)| *purpose == Purpose::Due)
+            .map(|(_, _, slot)| slot)
+            .collect();
+        let mut lined: Vec<(u64, SlotId)> = Vec::new();
+        let mut kept: Vec<(Timestamp, SlotId)> = Vec::new();
+        let mut held: Vec<SlotId> = Vec::new();
+        let mut expiring: Vec<(Timestamp, SlotId)> = Vec::new();
+        for (slot, place) in self.index.iter() {
+            let detail = self.details.get(&slot);
+            match place.state {
+                State::Available => lined.push((place.order, slot)),
+                State::Running => held.push(slot),
+                State::Scheduled | State::Retryable => {}
+                State::Completed | State::Cancelled | State::Dead => {
+                    let finished = detail.and_then(|detail| detail.finished_at);
+                    kept.push((finished.unwrap_or_default(), slot));
+                }
+            }
+            if let Some(at) = detail.and_then(|detail| detail.expires_at)
+                && !place.state.is_final()
+            {
+                expiring.push((at, slot));
+            }
+        }
+        lined.sort_unstable();
+        self.last_order = self.last_order.max(lined.last().map_or(0, |(order, _)| *order));
+        for (_, slot) in lined {
+            self.lines.push_ready(&mut self.index, slot);
+        }
+        kept.sort_unstable();
+        for (_, slot) in kept {
+            self.keep(slot);
+        }
+        for (at, slot) in expiring {
+            self.wall.set(at.0, Purpose::Expire, slot);
+        }
+        for slot in held {
+            self.renew_at_start(now, slot);
+        }
+        for slot in due {
+            self.promote(now.wall, slot);
+        }
+        self.workers.all_seen(now.mono);
+        for queue in &mut self.lines.queues {
+            (queue.accepted, queue.removed, queue.finished) = (queue.counts.total(), 0, 0);
+        }
+        self.overfull = (0..narrow(self.lines.queues.len())).collect();
+        self.news = crate::engine::News::default();
+    }
+
+    fn renew_at_start(&mut self, now: Now, slot: SlotId) {
+        let timeout = self.rules(slot).timeout;
+        let Some(detail) = self.details.get_mut(&slot) else { return };
+        let cancelled = detail.cancel_requested;
+        let leased_at = detail.deliveries.back().map(|delivery| delivery.leased_at);
+        let Some(lease) = detail.lease.as_mut() else { return };
+        let ran = now.wall.since(leased_at.unwrap_or(now.wall));
+        lease.ttl = lease.logged_ttl;
+        lease.deadline = now.mono + lease.ttl;
+        lease.hard_end = now.mono + (timeout + STOP_GRACE).saturating_sub(ran).max(lease.ttl);
+        if cancelled {
+            lease.hard_end = lease.hard_end.min(lease.deadline + STOP_GRACE);
+        }
+        lease.armed = lease.deadline;
+        self.mono.set(nanos(lease.deadline), Purpose::Lease, slot);
+    }
+}

@@ -1,0 +1,153 @@
+//! Ending leases: whether the key is current, what the outcome leads to, and the same answer again for a
+//! key that was answered before (I3, I7, I8).
+
+use haulier_core::{
+    Ended, Event, LeaseKey, Outcome, Settled, Settlement, State, Timestamp, transition,
+};
+
+use crate::engine::{Engine, Now};
+use crate::index::SlotId;
+use crate::log::Tail;
+use crate::parts;
+use crate::record::{Change, Happened};
+use crate::snapshot::End;
+
+/// What a key means.
+enum Fence {
+    /// It is the newest and may end its lease; `late` if the lease has run out.
+    Current { late: bool },
+    /// It ended its lease before, with this answer.
+    Answered(Settled),
+    /// It means nothing any more.
+    Stale,
+}
+
+/// The answer that a delivery's end was given.
+const fn answer(end: &End) -> Settled {
+    if end.overruled {
+        Settled::Cancelled
+    } else {
+        Settled::Applied { state: end.state, late: end.late }
+    }
+}
+
+/// What an outcome asks of the rules.
+const fn event(outcome: &Outcome) -> Event {
+    match outcome {
+        Outcome::Complete { .. } => Event::Complete,
+        Outcome::Fail { retry_in, .. } => Event::Fail { retry: retry_in.is_some() },
+        Outcome::Reject { .. } => Event::Reject,
+        Outcome::Snooze { .. } => Event::Snooze,
+        Outcome::Release => Event::Release,
+        Outcome::Cancelled => Event::Stopped,
+    }
+}
+
+/// When the task is due after an outcome.
+fn due_after(outcome: &Outcome, now: Timestamp) -> Timestamp {
+    match outcome {
+        Outcome::Fail { retry_in: Some(pause), .. } => now.after(*pause),
+        Outcome::Snooze { delay } => now.after(*delay),
+        _ => now,
+    }
+}
+
+impl Engine {
+    pub(super) fn settle(
+        &mut self,
+        now: Now,
+        ends: Vec<Settlement>,
+        records: &mut Tail,
+    ) -> Vec<Settled> {
+        ends.into_iter().map(|end| self.settle_one(now, &end, records)).collect()
+    }
+
+    fn settle_one(&mut self, now: Now, end: &Settlement, records: &mut Tail) -> Settled {
+        let Settlement { key, outcome } = end;
+        let Some(slot) = self.index.find(key.task) else { return Settled::Stale };
+        match self.fence(slot, *key) {
+            Fence::Stale => Settled::Stale,
+            Fence::Answered(answer) => answer,
+            Fence::Current { late } => {
+                if let Err(refusal) = outcome.check(self.payload_bytes_max) {
+                    return Settled::Refused(refusal);
+                }
+                self.carry_out(now, slot, *key, outcome, late, records)
+            }
+        }
+    }
+
+    fn fence(&mut self, slot: SlotId, key: LeaseKey) -> Fence {
+        let state = self.index[slot].state;
+        let Some(detail) = self.details.get_mut(&slot) else { return Fence::Stale };
+        let newest = detail.epoch == key.epoch;
+        match detail.delivery(key.epoch).map(|delivery| delivery.end) {
+            Some(None) if newest && state == State::Running => Fence::Current { late: false },
+            Some(Some(end)) if end.how != Ended::Lost => Fence::Answered(answer(&end)),
+            Some(Some(_)) if newest && state == State::Available => Fence::Current { late: true },
+            _ => Fence::Stale,
+        }
+    }
+
+    fn carry_out(
+        &mut self,
+        now: Now,
+        slot: SlotId,
+        key: LeaseKey,
+        outcome: &Outcome,
+        late: bool,
+        records: &mut Tail,
+    ) -> Settled {
+        let rules = self.rules(slot);
+        let standing = self.detail_standing(slot);
+        let Ok(next) = transition(standing, rules.max_attempts, event(outcome)) else {
+            return Settled::Stale;
+        };
+        let overruled = standing.cancel_requested && *outcome != Outcome::Cancelled;
+        let how = Ended::from(outcome);
+        let end = End { how, at: now.wall, late, overruled, state: next.state };
+        let change = Change {
+            id: key.task,
+            happened: Happened::Ended { how, late, overruled },
+            epoch: key.epoch,
+            standing: next,
+            due_at: due_after(outcome, now.wall),
+        };
+        let mut part = records.scratch();
+        let has_part = match outcome {
+            Outcome::Complete { result: Some(result) } if next.state == State::Completed => {
+                parts::put_payload(&mut part, result);
+                true
+            }
+            Outcome::Fail { failure, .. } | Outcome::Reject { failure } => {
+                parts::put_failure(&mut part, failure);
+                true
+            }
+            _ => false,
+        };
+        self.happen(now, change, None, has_part.then_some(&part), records);
+        records.give_back(part);
+        self.trim_completed(now, slot, records);
+        answer(&end)
+    }
+
+    pub(super) fn detail_standing(&self, slot: SlotId) -> haulier_core::Standing {
+        let place = &self.index[slot];
+        match self.details.get(&slot) {
+            Some(detail) => detail.standing(place),
+            None => crate::detail::Detail::default().standing(place),
+        }
+    }
+
+    /// The queue keeps so many completed tasks; the oldest go first.
+    fn trim_completed(&mut self, now: Now, slot: SlotId, records: &mut Tail) {
+        let line = self.index[slot].line;
+        let state = self.lines.queue_of(line);
+        if state.completed.len() > state.settings.retain.completed_count
+            && let Some(oldest) = state.completed.head()
+        {
+            self.pruned += 1;
+            self.drop_task(now, oldest, records);
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Queues, kinds and the lines of available tasks: one for each queue, kind and priority. A list runs
+//! through the slots themselves, so that a task joins, leaves and is called off in one step.
+//!
+//! A queue that is idle holds no memory beyond its name and settings.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use haulier_core::{Kind, Priority, QueueName, QueueSettings, State, StateCounts, Timestamp};
+
+use crate::codec::{narrow, wide};
+use crate::index::{Index, NONE, SlotId};
+
+/// The number of a queue or kind, for as long as the store is open.
+pub type NameId = u32;
+
+/// A first-in, first-out list through the slots.
+#[derive(Debug, Clone, Copy)]
+pub struct List {
+    head: SlotId,
+    tail: SlotId,
+    len: u64,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self { head: NONE, tail: NONE, len: 0 }
+    }
+}
+
+impl List {
+    /// The first slot.
+    pub fn head(&self) -> Option<SlotId> {
+        (self.head != NONE).then_some(self.head)
+    }
+
+    /// How many there are.
+    pub const fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Adds a slot at the end.
+    pub fn push(&mut self, index: &mut Index, slot: SlotId) {
+        index[slot].prev = self.tail;
+        index[slot].next = NONE;
+        match self.tail {
+            NONE => self.head = slot,
+            tail => index[tail].next = slot,
+        }
+        self.tail = slot;
+        self.len += 1;
+    }
+
+    /// Takes a slot out, wherever it stands.
+    pub fn unlink(&mut self, index: &mut Index, slot: SlotId) {
+        let (prev, next) = (index[slot].prev, index[slot].next);
+        match prev {
+            NONE => self.head = next,
+            prev => index[prev].next = next,
+        }
+        match next {
+            NONE => self.tail = prev,
+            next => index[next].prev = prev,
+        }
+        self.len -= 1;
+    }
+}
+
+/// What tasks of one queue, kind and priority have in common.
+#[derive(Debug)]
+pub struct Line {
+    /// The queue.
+    pub queue: NameId,
+    /// The kind.
+    pub kind: NameId,
+    /// The priority.
+    pub priority: Priority,
+    /// The available ones.
+    ready: List,
+    /// Tasks in any state; an unused line is given up.
+    tasks: u64,
+}
+
+/// A queue.
+#[derive(Debug)]
+pub struct QueueState {
+    /// Its name.
+    pub name: QueueName,
+    /// What operators have set.
+    pub settings: QueueSettings,
+    /// Where the settings stand in the log.
+    pub settings_at: Option<crate::place::Position>,
+    /// Tasks by state.
+    pub counts: StateCounts,
+    /// Tasks accepted since the store was opened, and those that it found then.
+    pub accepted: u64,
+    /// Tasks forgotten since.
+    pub removed: u64,
+    /// Tasks that became final since.
+    pub finished: u64,
+    /// Its completed tasks, oldest first.
+    pub completed: List,
+    /// When a task of it was granted last, counted in grants.
+    pub last_grant: u64,
+    /// Lines with available tasks: the best first, then by the order of their first task.
+    ready: BTreeMap<(Reverse<u8>, u64), u32>,
+}
+
+impl QueueState {
+    /// Whether one of its tasks may be leased now, as far as its settings go.
+    pub fn may_lease(&self) -> bool {
+        let running = self.counts.get(State::Running);
+        !self.settings.paused
+            && self.settings.concurrency.is_none_or(|limit| running < u64::from(limit))
+    }
+
+    /// Whether anybody would miss it in a listing.
+    pub fn is_listed(&self) -> bool {
+        self.counts.total() > 0 || self.settings != QueueSettings::default()
+    }
+}
+
+/// All names and lines.
+#[derive(Debug, Default)]
+pub struct Lines {
+    /// The queues, by number.
+    pub queues: Vec<QueueState>,
+    queue_ids: HashMap<QueueName, NameId, RandomState>,
+    kinds: Vec<Kind>,
+    kind_ids: HashMap<Kind, NameId, RandomState>,
+    all: Vec<Line>,
+    free: Vec<u32>,
+    ids: HashMap<(NameId, NameId, Priority), u32, RandomState>,
+}
+
+impl Lines {
+    /// The number of a queue, if it has one.
+    pub fn find_queue(&self, name: &str) -> Option<NameId> {
+        self.queue_ids.get(name).copied()
+    }
+
+    /// The number of a queue, from now on at least.
+    pub fn queue(&mut self, name: &QueueName) -> NameId {
+        if let Some(id) = self.queue_ids.get(name) {
+            return *id;
+        }
+        let id = narrow(self.queues.len());
+        self.queues.push(QueueState {
+            name: name.clone(),
+            settings: QueueSettings::default(),
+            settings_at: None,
+            counts: StateCounts::default(),
+            accepted: 0,
+            removed: 0,
+            finished: 0,
+            completed: List::default(),
+            last_grant: 0,
+            ready: BTreeMap::new(),
+        });
+        self.queue_ids.insert(name.clone(), id);
+        id
+    }
+
+    /// The number of a kind, if it has one.
+    pub fn find_kind(&self, name: &str) -> Option<NameId> {
+        self.kind_ids.get(name).copied()
+    }
+
+    fn kind_id(&mut self, name: &Kind) -> NameId {
+        if let Some(id) = self.kind_ids.get(name) {
+            return *id;
+        }
+        let id = narrow(self.kinds.len());
+        self.kinds.push(name.clone());
+        self.kind_ids.insert(name.clone(), id);
+        id
+    }
+
+    /// How many queues and kinds have names.
+    pub fn name_count(&self) -> usize {
+        self.queues.len().max(self.kinds.len())
+    }
+
+    /// The line of that queue, kind and priority.
+    pub fn line(&mut self, queue: &QueueName, kind: &Kind, priority: Priority) -> u32 {
+        let (queue, kind) = (self.queue(queue), self.kind_id(kind));
+        if let Some(line) = self.ids.get(&(queue, kind, priority)) {
+            return *line;
+        }
+        let new = Line { queue, kind, priority, ready: List::default(), tasks: 0 };
+        let line = if let Some(line) = self.free.pop() {
+            self.all[wide(line)] = new;
+            line
+        } else {
+            self.all.push(new);
+            narrow(self.all.len() - 1)
+        };
+        self.ids.insert((queue, kind, priority), line);
+        line
+    }
+
+    /// What stands behind a line's number.
+    pub fn get(&self, line: u32) -> &Line {
+        &self.all[wide(line)]
+    }
+
+    /// The queue of a line.
+    pub fn queue_of(&self, line: u32) -> &QueueState {
+        &self.queues[wide(self.get(line).queue)]
+    }
+
+    /// The queue of a line.
+    pub fn queue_of_mut(&mut self, line: u32) -> &mut QueueState {
+        let queue = self.get(line).queue;
+        &mut self.queues[wide(queue)]
+    }
+
+    /// The name of a line's kind.
+    pub fn kind_of(&self, line: u32) -> &Kind {
+        &self.kinds[wide(self.get(line).kind)]
+    }
+
+    /// A task joins a line, in some state.
+    pub fn join(&mut self, line: u32) {
+        self.all[wide(line)].tasks += 1;
+    }
+
+    /// A task is gone; the last one gives up the line.
+    pub fn leave(&mut self, line: u32) {
+        let gone = &mut self.all[wide(line)];
+        gone.tasks -= 1;
+        if gone.tasks == 0 {
+            self.ids.remove(&(gone.queue, gone.kind, gone.priority));
+            self.free.push(line);
+        }
+    }
+
+    fn key(&self, index: &Index, line: u32) -> Option<(Reverse<u8>, u64)> {
+        let line = self.get(line);
+        line.ready.head().map(|head| (Reverse(line.priority.get()), index[head].order))
+    }
+
+    /// An available task goes to the end of its line.
+    pub fn push_ready(&mut self, index: &mut Index, slot: SlotId) {
+        let line = index[slot].line;
+        let first = self.get(line).ready.head().is_none();
+        self.all[wide(line)].ready.push(index, slot);
+        if first && let Some(key) = self.key(index, line) {
+            self.queue_of_mut(line).ready.insert(key, line);
+        }
+    }
+
+    /// A task is no longer available.
+    pub fn unlink_ready(&mut self, index: &mut Index, slot: SlotId) {
+        let line = index[slot].line;
+        let heads = self.get(line).ready.head() == Some(slot);
+        if heads && let Some(key) = self.key(index, line) {
+            self.queue_of_mut(line).ready.remove(&key);
+        }
+        self.all[wide(line)].ready.unlink(index, slot);
+        if heads && let Some(key) = self.key(index, line) {
+            self.queue_of_mut(line).ready.insert(key, line);
+        }
+    }
+
+    /// The best available task of a queue among these kinds (empty: all), with its priority.
+    pub fn best(&self, index: &Index, queue: NameId, kinds: &[NameId]) -> Option<(u8, SlotId)> {
+        let ready = &self.queues[wide(queue)].ready;
+        let head = |line: &Line| Some((line.priority.get(), line.ready.head()?));
+        if kinds.is_empty() || ready.len() <= kinds.len() * Priority::COUNT {
+            let mut lines = ready.values().map(|line| self.get(*line));
+            return lines
+                .find(|line| kinds.is_empty() || kinds.contains(&line.kind))
+                .and_then(head);
+        }
+        // A queue of many kinds and a worker of few: ask for its lines by name.
+        (0..10).rev().filter_map(|number| Priority::new(number).ok()).find_map(|priority| {
+            let lines = kinds.iter().filter_map(|kind| self.ids.get(&(queue, *kind, priority)));
+            let heads = lines.filter_map(|line| head(self.get(*line)));
+            heads.min_by_key(|(_, slot)| index[*slot].order)
+        })
+    }
+
+    /// Since when the oldest available task of a queue has been available.
+    pub fn oldest(&self, index: &Index, queue: NameId) -> Option<Timestamp> {
+        let heads = self.queues[wide(queue)].ready.values();
+        heads.filter_map(|line| self.get(*line).ready.head()).map(|slot| index[slot].due_at()).min()
+    }
+}

@@ -1,0 +1,550 @@
+//! The engine's thread: takes calls, lets the engine decide, hands records to the writer, and holds every
+//! answer back until what it rests on is durable.
+//!
+//! Group commit needs no timer: while one batch is being written and synced, the next one gathers. Idle,
+//! a call costs one sync; busy, batches widen by themselves.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use haulier_core::clock::Sleep;
+use haulier_core::{
+    Clock, Code, Error, Failure, LeaseKey, Outcome, Result, Settlement, StoreTime, Swept, TaskId,
+    Want, WorkerId, limits,
+};
+use tokio::sync::watch;
+
+use crate::cost;
+use crate::engine::{Command, Engine, Granted, Now, Reply};
+use crate::error::Fatal;
+use crate::inbox::{Answered, Ask, Call, Inbox, Reception, stopped};
+use crate::log::Log;
+use crate::log::writer::Written;
+use crate::place::Position;
+use crate::resolve;
+use crate::waiters::{Waiters, Wish};
+
+/// Tasks that one slice of what happens by itself touches.
+const SLICE: usize = 1_000;
+/// Bytes that may gather behind a busy writer before calls have to wait.
+const GATHERED_MAX: usize = 16 * 1024 * 1024;
+/// Callers that may wait at a time.
+const WAITERS_MAX: usize = 100_000;
+/// How often a full disk is asked for room.
+const FULL_RETRY: Duration = Duration::from_secs(1);
+
+/// An answer that waits for the disk.
+#[derive(Debug)]
+enum Held {
+    Reply(Reception, Reply),
+    Leases(Reception, Vec<Vec<Granted>>),
+}
+
+/// Everything that the thread owns.
+#[derive(Debug)]
+pub struct Runner {
+    clock: Arc<dyn Clock>,
+    time: StoreTime,
+    inbox: Arc<Inbox>,
+    engine: Engine,
+    log: Log,
+    held: BTreeMap<(Position, u64), Held>,
+    held_count: u64,
+    waiters: Waiters,
+    /// Leases that nobody is there to take: to be given back.
+    returned: Vec<LeaseKey>,
+    /// Swept since a sweep was asked for last.
+    swept: Swept,
+    asked_for_room: Duration,
+    closing: Vec<Reception>,
+    failed: watch::Sender<Option<Fatal>>,
+}
+
+/// The alarm that is set, and for when.
+struct Alarm {
+    at: Duration,
+    sleep: Sleep,
+}
+
+impl Runner {
+    /// A thread's work over an engine that was recovered.
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        time: StoreTime,
+        inbox: Arc<Inbox>,
+        engine: Engine,
+        log: Log,
+        failed: watch::Sender<Option<Fatal>>,
+    ) -> Self {
+        Self {
+            asked_for_room: clock.monotonic(),
+            clock,
+            time,
+            inbox,
+            engine,
+            log,
+            held: BTreeMap::new(),
+            held_count: 0,
+            waiters: Waiters::default(),
+            returned: Vec::new(),
+            swept: Swept::default(),
+            closing: Vec::new(),
+            failed,
+        }
+    }
+
+    /// Runs until the store is closed or has to stop.
+    pub fn run(mut self) {
+        if let Err(fatal) = self.work() {
+            self.fail(&fatal);
+        }
+    }
+
+    fn now(&mut self) -> Now {
+        Now { wall: self.time.now(&*self.clock), mono: self.clock.monotonic() }
+    }
+
+    fn work(&mut self) -> Result<(), Fatal> {
+        let mut alarm: Option<Alarm> = None;
+        let mut more = true;
+        let mut calls: VecDeque<Call> = VecDeque::new();
+        loop {
+            let now = self.now();
+            let wants_calls = self.log.tail.waiting_bytes() < GATHERED_MAX && calls.is_empty();
+            let idle = !more && calls.is_empty() && self.returned.is_empty();
+            self.set_alarm(&mut alarm, now);
+            let sleep = alarm.as_mut().map(|alarm| &mut alarm.sleep);
+            let (reports, came) = self.inbox.take(sleep, wants_calls, idle);
+            calls.extend(came);
+            for written in reports {
+                self.note_written(written)?;
+            }
+            let now = self.now();
+            if alarm.as_ref().is_some_and(|alarm| alarm.at <= now.mono) {
+                alarm = None;
+            }
+            more = self.tick(now)?;
+            while self.log.tail.waiting_bytes() < GATHERED_MAX {
+                let Some(call) = calls.pop_front() else { break };
+                self.take_call(now, call)?;
+            }
+            self.give_back(now)?;
+            self.serve(now)?;
+            more |= self.log.clean(now, &mut self.engine)?;
+            self.engine.set_storage_full(self.log.is_full());
+            self.release(now);
+            self.flush();
+            if self.finished() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sets the alarm for whatever happens next by itself, unless an earlier one is set.
+    fn set_alarm(&self, alarm: &mut Option<Alarm>, now: Now) {
+        let timer = self.engine.next_timer(now).map(|after| now.mono + after);
+        let Some(at) = timer.into_iter().chain(self.waiters.next()).min() else { return };
+        if alarm.as_ref().is_none_or(|alarm| at < alarm.at) {
+            // At least a millisecond: the calendar may crawl.
+            let after = at.saturating_sub(now.mono).max(Duration::from_millis(1));
+            *alarm = Some(Alarm { at: now.mono + after, sleep: self.clock.sleep(after) });
+        }
+    }
+
+    /// What happens by itself. `true`: there is more.
+    fn tick(&mut self, now: Now) -> Result<bool, Fatal> {
+        while let Some(waiter) = self.waiters.take_late(now.mono) {
+            self.answer_late(now, waiter.wish, waiter.reply);
+        }
+        if self.log.is_full() && now.mono >= self.asked_for_room + FULL_RETRY {
+            self.asked_for_room = now.mono;
+            self.log.keep_spare()?;
+        }
+        if self.engine.next_timer(now) != Some(Duration::ZERO) {
+            return Ok(false);
+        }
+        if !self.log.reserve(cost::of(&Command::Sweep(SLICE), self.engine.task_count()))? {
+            return Ok(false);
+        }
+        let swept = self.engine.sweep(now, SLICE, &mut self.log.tail);
+        add(&mut self.swept, swept);
+        Ok(self.engine.next_timer(now) == Some(Duration::ZERO))
+    }
+
+    fn take_call(&mut self, now: Now, call: Call) -> Result<(), Fatal> {
+        let Call { ask, reply, .. } = call;
+        match ask {
+            Ask::Command(command) => self.carry_out(now, command, reply)?,
+            Ask::Lease(wants, wait) => self.lease(now, wants, wait, reply)?,
+            Ask::Get(ids, wait) => {
+                let over = ids.iter().all(|id| self.engine.is_over(*id));
+                if over || wait.is_zero() {
+                    self.carry_out(now, Command::Get(ids), reply)?;
+                } else {
+                    self.wait(now, Wish::Get(ids), wait, reply);
+                }
+            }
+            Ask::Watch(worker, wait) => {
+                if self.engine.take_worker_news(&worker, now) || wait.is_zero() {
+                    answer(reply, Ok(Answered::Noted(!wait.is_zero())));
+                } else {
+                    self.wait(now, Wish::Watch(worker), wait, reply);
+                }
+            }
+            Ask::Close => self.close(reply)?,
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self, now: Now, wish: Wish, wait: Duration, reply: Reception) {
+        if self.waiters.len() >= WAITERS_MAX {
+            let most = format!("{WAITERS_MAX} callers wait already; try again later");
+            return answer(reply, Err(Error::new(Code::Throttled, most)));
+        }
+        self.waiters.add(wish, reply, now.mono + wait.min(limits::WAIT_MAX));
+    }
+
+    /// Carries a command out and holds its answer until it is durable.
+    fn carry_out(&mut self, now: Now, command: Command, reply: Reception) -> Result<(), Fatal> {
+        if !self.make_room(&command)? {
+            self.refuse_for_room(now, command, reply);
+            return Ok(());
+        }
+        let sweeping = matches!(command, Command::Sweep(_));
+        // These rest on nothing that has to be durable, unless they write something.
+        let free = matches!(command, Command::Beat(_) | Command::Direct(..)) || sweeping;
+        let before = self.log.tail.end();
+        match self.engine.apply(now, command, &mut self.log.tail) {
+            Ok(mut done) => {
+                if let Reply::Swept(swept) = &mut done {
+                    add(swept, std::mem::take(&mut self.swept));
+                }
+                let after = self.log.tail.end();
+                let rests_on = if free && after == before { Position::default() } else { after };
+                self.hold(rests_on, Held::Reply(reply, done));
+            }
+            Err(error) => answer(reply, Err(error)),
+        }
+        Ok(())
+    }
+
+    fn make_room(&mut self, command: &Command) -> Result<bool, Fatal> {
+        let room = self.log.reserve(cost::of(command, self.engine.task_count()))?;
+        self.engine.set_storage_full(self.log.is_full());
+        Ok(room)
+    }
+
+    /// Not even the reserve has room: new tasks are refused one by one, other calls as a whole.
+    fn refuse_for_room(&mut self, now: Now, command: Command, reply: Reception) {
+        if !matches!(command, Command::Enqueue(_)) {
+            return answer(reply, Err(no_room()));
+        }
+        self.engine.set_storage_full(true);
+        match self.engine.apply(now, command, &mut self.log.tail) {
+            Ok(done) => self.hold(self.log.tail.end(), Held::Reply(reply, done)),
+            Err(error) => answer(reply, Err(error)),
+        }
+    }
+
+    fn lease(
+        &mut self,
+        now: Now,
+        wants: Vec<Want>,
+        wait: Duration,
+        reply: Reception,
+    ) -> Result<(), Fatal> {
+        if let Err(error) = Engine::check_wants(&wants) {
+            answer(reply, Err(error));
+            return Ok(());
+        }
+        let bytes = cost::leases(wants.iter().map(|want| want.max), self.engine.task_count());
+        if !self.log.reserve(bytes + 1_024)? {
+            answer(reply, Err(no_room()));
+            return Ok(());
+        }
+        let granted = self.engine.share(now, &wants, &mut self.log.tail);
+        if wait.is_zero() || granted.iter().any(|leases| !leases.is_empty()) {
+            self.hold_leases(reply, granted);
+        } else {
+            let names = wants.iter().flat_map(|want| want.queues.iter());
+            let mut queues: Vec<_> =
+                names.map(|wanted| self.engine.queue_number(&wanted.queue)).collect();
+            queues.sort_unstable();
+            queues.dedup();
+            self.wait(now, Wish::Lease(wants, queues), wait, reply);
+        }
+        Ok(())
+    }
+
+    /// Leases wait for their tasks to be durable, not for themselves: a lease that is forgotten only
+    /// makes its task available again.
+    fn hold_leases(&mut self, reply: Reception, granted: Vec<Vec<Granted>>) {
+        let newest = granted.iter().flatten().map(|lease| lease.after).max();
+        let rests_on = newest.map(|at| Position::from_u64(at.to_u64() + 1)).unwrap_or_default();
+        self.hold(rests_on, Held::Leases(reply, granted));
+    }
+
+    fn hold(&mut self, rests_on: Position, held: Held) {
+        self.held_count += 1;
+        self.held.insert((rests_on, self.held_count), held);
+    }
+
+    /// Tells everybody who waits what has happened.
+    fn serve(&mut self, now: Now) -> Result<(), Fatal> {
+        let mut news = self.engine.take_news();
+        news.ready.sort_unstable();
+        news.ready.dedup();
+        for queue in news.ready {
+            if self.engine.has_ready(queue) {
+                let waiting = self.waiters.for_queue(queue);
+                self.serve_leases(now, &waiting)?;
+            }
+        }
+        for id in news.finished {
+            for number in self.waiters.for_task(id) {
+                self.serve_get(now, number)?;
+            }
+        }
+        for worker in news.workers {
+            self.serve_watch(&worker);
+        }
+        Ok(())
+    }
+
+    fn serve_leases(&mut self, now: Now, waiting: &[u64]) -> Result<(), Fatal> {
+        let mut wants: Vec<Want> = Vec::new();
+        let mut owners: Vec<(u64, usize)> = Vec::new();
+        for number in waiting {
+            if let Some(Wish::Lease(its, _)) = self.waiters.get(*number).map(|it| &it.wish) {
+                wants.extend(its.iter().cloned());
+                owners.push((*number, its.len()));
+            }
+        }
+        if wants.is_empty() {
+            return Ok(());
+        }
+        let bytes = cost::leases(wants.iter().map(|want| want.max), self.engine.task_count());
+        if !self.log.reserve(bytes + 1_024)? {
+            return Ok(());
+        }
+        let mut granted = self.engine.share(now, &wants, &mut self.log.tail).into_iter();
+        for (number, count) in owners {
+            let its: Vec<Vec<Granted>> = granted.by_ref().take(count).collect();
+            if its.iter().any(|leases| !leases.is_empty())
+                && let Some(waiter) = self.waiters.remove(number)
+            {
+                self.hold_leases(waiter.reply, its);
+            }
+        }
+        Ok(())
+    }
+
+    fn serve_get(&mut self, now: Now, number: u64) -> Result<(), Fatal> {
+        let over = |ids: &[TaskId]| ids.iter().all(|id| self.engine.is_over(*id));
+        match self.waiters.get(number).map(|waiter| &waiter.wish) {
+            Some(Wish::Get(ids)) if over(ids) => {}
+            _ => return Ok(()),
+        }
+        let waiter = self.waiters.remove(number);
+        if let Some((Wish::Get(ids), reply)) = waiter.map(|waiter| (waiter.wish, waiter.reply)) {
+            self.carry_out(now, Command::Get(ids), reply)?;
+        }
+        Ok(())
+    }
+
+    fn serve_watch(&mut self, worker: &WorkerId) {
+        let waiting = self.waiters.for_worker(worker);
+        if waiting.is_empty() {
+            self.engine.note_worker_news(worker);
+        }
+        for number in waiting {
+            if let Some(waiter) = self.waiters.remove(number) {
+                answer(waiter.reply, Ok(Answered::Noted(true)));
+            }
+        }
+    }
+
+    /// Somebody has waited long enough.
+    fn answer_late(&mut self, now: Now, wish: Wish, reply: Reception) {
+        match wish {
+            Wish::Lease(wants, _) => {
+                answer(reply, Ok(Answered::Leases(wants.iter().map(|_| Vec::new()).collect())));
+            }
+            Wish::Get(ids) => {
+                let done = self.engine.apply(now, Command::Get(ids), &mut self.log.tail);
+                let rests_on = self.log.tail.end();
+                match done {
+                    Ok(done) => self.hold(rests_on, Held::Reply(reply, done)),
+                    Err(error) => answer(reply, Err(error)),
+                }
+            }
+            Wish::Watch(_) => answer(reply, Ok(Answered::Noted(false))),
+        }
+    }
+
+    /// Tasks whose askers are gone become available at once.
+    fn give_back(&mut self, now: Now) -> Result<(), Fatal> {
+        if self.returned.is_empty() {
+            return Ok(());
+        }
+        let keys = std::mem::take(&mut self.returned);
+        let release = |key| Settlement { key, outcome: Outcome::Release };
+        self.settle(now, keys.into_iter().map(release).collect())
+    }
+
+    fn settle(&mut self, now: Now, ends: Vec<Settlement>) -> Result<(), Fatal> {
+        let command = Command::Settle(ends);
+        // Without room the leases run out instead.
+        if self.make_room(&command)? {
+            self.engine
+                .apply(now, command, &mut self.log.tail)
+                .map_err(|error| Fatal::Write(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    fn note_written(&mut self, written: Written) -> Result<(), Fatal> {
+        let end = written.result.map_err(|error| Fatal::Write(error.to_string()))?;
+        self.log.written(written.synced.then_some(end));
+        Ok(())
+    }
+
+    /// Lets go of every answer whose ground is durable.
+    fn release(&mut self, now: Now) {
+        let durable = self.log.tail.durable();
+        let mut unreadable: Vec<Settlement> = Vec::new();
+        while let Some(entry) = self.held.first_entry() {
+            if entry.key().0 > durable {
+                break;
+            }
+            match entry.remove() {
+                Held::Reply(to, reply) => {
+                    answer(to, Ok(Answered::Reply(reply, self.log.files())));
+                }
+                Held::Leases(to, granted) => self.deliver(to, &granted, &mut unreadable),
+            }
+        }
+        if !unreadable.is_empty()
+            && let Err(fatal) = self.settle(now, unreadable)
+        {
+            tracing::error!(%fatal, "damaged tasks could not be set aside");
+        }
+    }
+
+    /// Reads what was leased and hands it over. A task that cannot be read is never delivered: it is
+    /// given up, with the reason, so that it does not block its line.
+    fn deliver(
+        &mut self,
+        to: Reception,
+        granted: &[Vec<Granted>],
+        unreadable: &mut Vec<Settlement>,
+    ) {
+        let files = self.log.files();
+        let read = |one: &Granted| match resolve::lease(&files, one) {
+            Ok(lease) => Some(lease),
+            Err(error) => {
+                tracing::error!(task = %one.key.task, %error, "a task is damaged on the disk");
+                let failure = Failure::new(haulier_core::Cause::Decode, &error.to_string())
+                    .with_class("DamagedOnDisk");
+                let outcome = Outcome::Reject { failure };
+                unreadable.push(Settlement { key: one.key, outcome });
+                None
+            }
+        };
+        let mut read = read;
+        let leases = granted.iter().map(|its| its.iter().filter_map(&mut read).collect()).collect();
+        if let Err(Ok(Answered::Leases(leases))) = to.send(Ok(Answered::Leases(leases))) {
+            self.returned.extend(leases.iter().flatten().map(|lease| lease.key));
+        }
+    }
+
+    /// Gives the writer what has gathered. Only leases need no sync: it comes with the next answer.
+    fn flush(&mut self) {
+        let durable = self.log.tail.durable();
+        let awaited = self.held.last_key_value().is_some_and(|((at, _), _)| *at > durable);
+        let sync = awaited || self.log.cleaner_waits() || !self.closing.is_empty();
+        self.log.flush(sync);
+    }
+
+    fn close(&mut self, reply: Reception) -> Result<(), Fatal> {
+        for waiter in self.waiters.take_all() {
+            answer(waiter.reply, Err(stopped()));
+        }
+        if self.log.reserve(1_024)? {
+            let now = self.now();
+            let order = self.engine.last_order();
+            self.log.tail.push(&crate::record::Record::Closed, &[], now.wall, order);
+        }
+        self.closing.push(reply);
+        Ok(())
+    }
+
+    /// Whether the store was closed and everything is durable.
+    fn finished(&mut self) -> bool {
+        let open = self.closing.is_empty()
+            || self.log.is_busy()
+            || !self.held.is_empty()
+            || !self.log.tail.is_empty()
+            || self.log.tail.durable() < self.log.tail.end();
+        if open {
+            return false;
+        }
+        for call in self.inbox.close() {
+            answer(call.reply, Err(stopped()));
+        }
+        for reply in self.closing.drain(..) {
+            answer(reply, Ok(Answered::Noted(true)));
+        }
+        true
+    }
+
+    /// The engine had to stop: nobody gets an answer that the disk does not know of.
+    fn fail(&mut self, fatal: &Fatal) {
+        tracing::error!(%fatal, "the store stops");
+        for held in std::mem::take(&mut self.held).into_values() {
+            match held {
+                Held::Reply(to, reply) => {
+                    let wrote = !matches!(
+                        reply,
+                        Reply::Got(_) | Reply::Page(_) | Reply::Queues(_) | Reply::Workers(_)
+                    );
+                    let code = if wrote { Code::UnknownOutcome } else { Code::Unavailable };
+                    answer(to, Err(Error::new(code, fatal.to_string())));
+                }
+                Held::Leases(to, _) => {
+                    answer(to, Err(Error::new(Code::UnknownOutcome, fatal.to_string())));
+                }
+            }
+        }
+        let unavailable = || Error::new(Code::Unavailable, fatal.to_string());
+        for waiter in self.waiters.take_all() {
+            answer(waiter.reply, Err(unavailable()));
+        }
+        for call in self.inbox.close() {
+            answer(call.reply, Err(unavailable()));
+        }
+        for reply in self.closing.drain(..) {
+            answer(reply, Err(unavailable()));
+        }
+        self.failed.send_replace(Some(fatal.clone()));
+    }
+}
+
+fn no_room() -> Error {
+    Error::new(Code::StorageFull, "the disk is full, and the reserve is used up; free some space")
+}
+
+fn add(sum: &mut Swept, more: Swept) {
+    sum.promoted += more.promoted;
+    sum.lost += more.lost;
+    sum.expired += more.expired;
+    sum.pruned += more.pruned;
+}
+
+/// Answers; whoever has gone away does not mind.
+fn answer(to: Reception, with: Result<Answered>) {
+    if to.send(with).is_err() {
+        tracing::trace!("the caller of an answer is gone");
+    }
+}

@@ -1,0 +1,10 @@
+//! The contract on a real directory, crashes and faults on a simulated disk.
+
+mod rig;
+
+mod plain {
+    use crate::rig::PlainRig;
+
+    haulier_conformance::suite!(PlainRig);
+    haulier_conformance::histories!(PlainRig);
+}
