@@ -1,4 +1,6 @@
-//! The suite itself: that it is complete, and that it can fail.
+//! The suite itself: that it is complete, that it can fail, and that its histories go far.
 
+mod buggy;
 mod complete;
 mod planted;
+mod reached;

@@ -1,185 +1,19 @@
-//! Planted bugs: stores that break one promise each. A suite that does not catch them proves
-//! nothing.
+//! Planted bugs: stores that break one promise each. A suite that does not catch them proves nothing.
 //!
-//! Each bug is a wrapper around the specification, and names the case that must fail because of it.
+//! Each bug names the case that must fail because of it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use haulier_conformance::model::{self, Plan};
-use haulier_conformance::{MemoryRig, Rig, cases, prelude::Must, prelude::new_id};
+use haulier_conformance::prelude::{Must, new_id};
+use haulier_conformance::{MemoryRig, Rig, cases};
 use haulier_core::{
-    Beat, BeatReply, Capabilities, Changed, Code, Control, Directive, Durability, Enqueued, Filter,
-    Include, Inspect, Lease, LeaseBeat, LeaseKey, ManualClock, NewTask, Page, PageRequest, Queue,
-    QueueName, QueueSettings, QueueStats, Result, SettingsPatch, Settled, Settlement, Start, State,
-    TaskId, TaskView, Want, WorkerId, WorkerView,
+    Beat, Changed, Code, Durability, Enqueued, Include, Lease, LeaseBeat, LeaseKey, NewTask,
+    Outcome, QueueStats, Result, Settled, Settlement, Start, State, TaskId, Want, WorkerId,
 };
 
-/// What the bugs remember.
-#[derive(Default)]
-struct Memory {
-    seen: BTreeSet<TaskId>,
-    before_reopening: BTreeSet<TaskId>,
-    settled: BTreeSet<LeaseKey>,
-    leased: BTreeMap<LeaseKey, WorkerId>,
-}
-
-/// The specification's traits, within reach of a bug.
-struct Inner {
-    queue: Arc<dyn Queue>,
-    inspect: Arc<dyn Inspect>,
-    control: Arc<dyn Control>,
-    memory: Mutex<Memory>,
-}
-
-impl Inner {
-    fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A bug: the methods that it overrides are wrong, the others forward.
-#[async_trait]
-trait Bug: Send + Sync + 'static {
-    async fn enqueue(inner: &Inner, tasks: Vec<NewTask>) -> Result<Vec<Enqueued>> {
-        inner.queue.enqueue(tasks).await
-    }
-    async fn lease(inner: &Inner, wants: Vec<Want>, wait: Duration) -> Result<Vec<Vec<Lease>>> {
-        inner.queue.lease(wants, wait).await
-    }
-    async fn settle(inner: &Inner, ends: Vec<Settlement>) -> Result<Vec<Settled>> {
-        inner.queue.settle(ends).await
-    }
-    async fn cancel(inner: &Inner, ids: Vec<TaskId>) -> Result<Vec<Changed>> {
-        inner.control.cancel(ids).await
-    }
-    async fn queues(inner: &Inner) -> Result<Vec<QueueStats>> {
-        inner.inspect.queues().await
-    }
-    fn reopened(_: &Inner) {}
-}
-
-/// A store with a bug.
-struct Buggy<B> {
-    inner: Arc<Inner>,
-    bug: PhantomData<B>,
-}
-
-impl<B> Clone for Buggy<B> {
-    fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner), bug: PhantomData }
-    }
-}
-
-impl<B> fmt::Debug for Buggy<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Buggy")
-    }
-}
-
-#[async_trait]
-impl<B: Bug> Queue for Buggy<B> {
-    async fn enqueue(&self, tasks: Vec<NewTask>) -> Result<Vec<Enqueued>> {
-        B::enqueue(&self.inner, tasks).await
-    }
-    async fn lease(&self, wants: Vec<Want>, wait: Duration) -> Result<Vec<Vec<Lease>>> {
-        B::lease(&self.inner, wants, wait).await
-    }
-    async fn beat(&self, beats: Vec<Beat>) -> Result<Vec<BeatReply>> {
-        self.inner.queue.beat(beats).await
-    }
-    async fn watch(&self, worker: WorkerId, wait: Duration) -> Result<bool> {
-        self.inner.queue.watch(worker, wait).await
-    }
-    async fn settle(&self, ends: Vec<Settlement>) -> Result<Vec<Settled>> {
-        B::settle(&self.inner, ends).await
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.inner.queue.capabilities()
-    }
-}
-
-#[async_trait]
-impl<B: Bug> Inspect for Buggy<B> {
-    async fn get(
-        &self,
-        ids: Vec<TaskId>,
-        include: Include,
-        wait: Duration,
-    ) -> Result<Vec<Option<TaskView>>> {
-        self.inner.inspect.get(ids, include, wait).await
-    }
-    async fn list(&self, filter: Filter, page: PageRequest) -> Result<Page> {
-        self.inner.inspect.list(filter, page).await
-    }
-    async fn queues(&self) -> Result<Vec<QueueStats>> {
-        B::queues(&self.inner).await
-    }
-    async fn workers(&self) -> Result<Vec<WorkerView>> {
-        self.inner.inspect.workers().await
-    }
-}
-
-#[async_trait]
-impl<B: Bug> Control for Buggy<B> {
-    async fn cancel(&self, ids: Vec<TaskId>) -> Result<Vec<Changed>> {
-        B::cancel(&self.inner, ids).await
-    }
-    async fn rerun(&self, ids: Vec<TaskId>) -> Result<Vec<Changed>> {
-        self.inner.control.rerun(ids).await
-    }
-    async fn delete(&self, ids: Vec<TaskId>) -> Result<Vec<Changed>> {
-        self.inner.control.delete(ids).await
-    }
-    async fn configure(&self, queue: QueueName, patch: SettingsPatch) -> Result<QueueSettings> {
-        self.inner.control.configure(queue, patch).await
-    }
-    async fn direct(&self, workers: Vec<WorkerId>, directive: Directive) -> Result<Vec<bool>> {
-        self.inner.control.direct(workers, directive).await
-    }
-}
-
-/// A rig over a store with a bug.
-struct BuggyRig<B> {
-    rig: MemoryRig,
-    store: Buggy<B>,
-}
-
-impl<B: Bug> Rig for BuggyRig<B> {
-    async fn fresh() -> Self {
-        let rig = MemoryRig::fresh().await;
-        let inner = Inner {
-            queue: rig.queue(),
-            inspect: rig.inspect(),
-            control: rig.control(),
-            memory: Mutex::default(),
-        };
-        Self { rig, store: Buggy { inner: Arc::new(inner), bug: PhantomData } }
-    }
-    fn queue(&self) -> Arc<dyn Queue> {
-        Arc::new(self.store.clone())
-    }
-    fn inspect(&self) -> Arc<dyn Inspect> {
-        Arc::new(self.store.clone())
-    }
-    fn control(&self) -> Arc<dyn Control> {
-        Arc::new(self.store.clone())
-    }
-    fn clock(&self) -> ManualClock {
-        self.rig.clock()
-    }
-    async fn elapse(&mut self, by: Duration) {
-        self.rig.elapse(by).await;
-    }
-    async fn reopen(&mut self) {
-        self.rig.reopen().await;
-        B::reopened(&self.store.inner);
-    }
-}
+use crate::buggy::{Bug, BuggyRig, Inner};
 
 /// Runs something that must fail, and says how it failed.
 fn must_fail(what: impl FnOnce() + Send + 'static) -> String {
@@ -438,7 +272,7 @@ impl Bug for LeasedTwice {
     async fn lease(inner: &Inner, wants: Vec<Want>, wait: Duration) -> Result<Vec<Vec<Lease>>> {
         let mut shares = inner.queue.lease(wants, wait).await?;
         for lease in shares.iter().flatten() {
-            let end = Settlement { key: lease.key, outcome: haulier_core::Outcome::Release };
+            let end = Settlement { key: lease.key, outcome: Outcome::Release };
             inner.queue.settle(vec![end]).await?;
         }
         for share in &mut shares {
