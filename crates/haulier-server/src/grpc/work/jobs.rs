@@ -110,7 +110,7 @@ async fn find_news(shared: &Shared, worker: WorkerId, held: Vec<LeaseKey>) -> Re
     for keys in held.chunks(limits::ITEMS_MAX) {
         let ids = keys.iter().map(|key| key.task).collect();
         let views = shared.store.get(ids, Include::default(), Duration::ZERO).await?;
-        for (key, view) in keys.iter().zip(views.into_iter()) {
+        for (key, view) in keys.iter().zip(views) {
             let called_off = view.is_some_and(|view| {
                 let standing = view.standing;
                 view.epoch == key.epoch

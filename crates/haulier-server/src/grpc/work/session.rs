@@ -275,21 +275,23 @@ impl Session {
         if let Err(refusal) = want.check() {
             return self.deliver_nothing(number, Some(&refusal.into())).await;
         }
+        if self.credits.contains(&number) {
+            // Said twice is said once.
+            return Ok(());
+        }
         if self.credits.len() == CREDITS_MAX {
             let detail = format!("{CREDITS_MAX} credits are out already");
             return Err(Error::invalid("credit", detail).into());
         }
-        // Said twice is said once.
-        if self.credits.insert(number) {
-            self.ttl = self.ttl.min(want.ttl);
-            let ask = Ask {
-                credit: (self.seat.session, number),
-                want,
-                seen: Arc::clone(&self.seen),
-                to: self.claimed.0.clone(),
-            };
-            self.claims.ask(ask).await;
-        }
+        self.credits.insert(number);
+        self.ttl = self.ttl.min(want.ttl);
+        let ask = Ask {
+            credit: (self.seat.session, number),
+            want,
+            seen: Arc::clone(&self.seen),
+            to: self.claimed.0.clone(),
+        };
+        self.claims.ask(ask).await;
         Ok(())
     }
 

@@ -1,0 +1,7 @@
+//! The worker's stream, frame by frame, as a worker in any language would speak it.
+
+mod broken;
+mod credit;
+mod ends;
+mod servers;
+mod worker;

@@ -1,0 +1,127 @@
+//! The client with servers that come and go.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use haulier_core::{
+    Beat, Code, Held, Kind, LeaseBeat, ManualClock, NewTask, Outcome, Payload, Queue, QueueName,
+    Settled, Settlement, State, Store, TaskId, Want, WorkerId, limits,
+};
+use haulier_memory::MemoryStore;
+
+use super::worker::view;
+use crate::remote::{Link, connect};
+use crate::site::within;
+
+fn want() -> Want {
+    Want::new(WorkerId::new("w").unwrap(), QueueName::default(), 1)
+}
+
+async fn put(store: &Arc<dyn Store>, number: u8) -> TaskId {
+    let id = TaskId::from_bytes([number; 16]);
+    let new = NewTask::new(id, Kind::new("k").unwrap(), Payload::json("{}"));
+    store.enqueue(vec![new]).await.unwrap();
+    id
+}
+
+#[tokio::test]
+async fn a_client_without_a_server_says_what_to_do() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let error = connect(&format!("http://{free}"), &ManualClock::new()).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    let text = error.to_string();
+    assert!(text.contains(&free.to_string()) && text.contains("haulier dev"), "{text}");
+}
+
+#[tokio::test]
+async fn a_worker_goes_to_the_next_server_with_its_leases() {
+    let clock = ManualClock::new();
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
+    let (first, second) = (
+        Link::over(Arc::clone(&store), &clock).await,
+        Link::over(Arc::clone(&store), &clock).await,
+    );
+    let urls = format!("http://{},http://{}", first.address, second.address);
+    let remote = connect(&urls, &clock).await.unwrap();
+    let id = put(&store, 1).await;
+    let leases = within(remote.lease(vec![want()], limits::WAIT_MAX)).await.unwrap();
+    let key = leases[0][0].key;
+    for link in [first, second] {
+        // Whichever it is that serves the worker, only the other one, or none, is left.
+        let last = link.address;
+        link.end().await;
+        if urls.ends_with(&last.to_string()) {
+            break;
+        }
+        let renew = vec![LeaseBeat::renew(key)];
+        let beat = Beat { worker: want().worker, about: None, ttl: want().ttl, leases: renew };
+        let reply = within(remote.beat(vec![beat])).await.unwrap();
+        assert_eq!(reply[0].held, [Held::Yes]);
+        let end = Settlement { key, outcome: Outcome::Complete { result: None } };
+        let settled = within(remote.settle(vec![end])).await.unwrap();
+        assert_eq!(settled, [Settled::Applied { state: State::Completed, late: false }]);
+        assert_eq!(view(&store, id).await.standing.losses, 0);
+    }
+}
+
+#[tokio::test]
+async fn tasks_that_come_for_a_caller_that_is_gone_are_handed_back() {
+    let clock = ManualClock::new();
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
+    let link = Link::over(Arc::clone(&store), &clock).await;
+    let remote = link.remote.clone();
+    let waiting = tokio::spawn(async move { remote.lease(vec![want()], limits::WAIT_MAX).await });
+    while store.workers().await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    waiting.abort();
+    let id = put(&store, 1).await;
+    let other = Want::new(WorkerId::new("other").unwrap(), QueueName::default(), 1);
+    let got = within(link.remote.lease(vec![other], limits::WAIT_MAX)).await.unwrap();
+    assert_eq!(got[0][0].key.task, id);
+    assert_eq!(view(&store, id).await.standing.losses, 0);
+    link.end().await;
+}
+
+#[tokio::test]
+async fn an_idle_stream_ends_and_the_next_call_opens_another() {
+    let clock = ManualClock::new();
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
+    let link = Link::over(Arc::clone(&store), &clock).await;
+    put(&store, 1).await;
+    let got = within(link.remote.lease(vec![want()], limits::WAIT_MAX)).await.unwrap();
+    let end = Settlement { key: got[0][0].key, outcome: Outcome::Complete { result: None } };
+    within(link.remote.settle(vec![end])).await.unwrap();
+    for _ in 0..120 {
+        clock.advance(Duration::from_secs(1));
+        tokio::task::yield_now().await;
+    }
+    put(&store, 2).await;
+    let got = within(link.remote.lease(vec![want()], limits::WAIT_MAX)).await.unwrap();
+    assert_eq!(got[0].len(), 1);
+    link.end().await;
+}
+
+#[tokio::test]
+async fn batches_larger_than_a_message_are_cut_and_answered_in_order() {
+    let clock = ManualClock::new();
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
+    let link = Link::over(Arc::clone(&store), &clock).await;
+    let task = |number: u8| {
+        let payload = Payload::new(vec![number; 900 * 1024], "a/b");
+        NewTask::new(TaskId::from_bytes([number; 16]), Kind::new("k").unwrap(), payload)
+    };
+    let answers = within(link.remote.enqueue((1..=30).map(task).collect())).await.unwrap();
+    let ids: Vec<TaskId> = answers.into_iter().map(|answer| answer.accepted().unwrap()).collect();
+    assert_eq!(ids, (1..=30).map(|number| TaskId::from_bytes([number; 16])).collect::<Vec<_>>());
+    let all = Want { max: 30, ..Want::new(want().worker, QueueName::default(), 30) };
+    let got = within(link.remote.lease(vec![all], limits::WAIT_MAX)).await.unwrap();
+    assert_eq!(got[0].len(), 30);
+    let end = |lease: &haulier_core::Lease| Settlement {
+        key: lease.key,
+        outcome: Outcome::Complete { result: Some(lease.task.payload.clone()) },
+    };
+    let settled = within(link.remote.settle(got[0].iter().map(end).collect())).await.unwrap();
+    assert!(settled.iter().all(|answer| matches!(answer, Settled::Applied { late: false, .. })));
+    link.end().await;
+}
