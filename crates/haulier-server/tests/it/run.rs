@@ -1,6 +1,7 @@
 //! The life of a server.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 
 use haulier_core::{Durability, ManualClock, State, SystemClock};
@@ -67,6 +68,47 @@ async fn a_server_opens_its_store_serves_and_closes_it() {
     assert_eq!(bound.to_string(), format!("http://{address}"));
     within(bound.serve(async {})).await.unwrap();
     TcpListener::bind(address).unwrap();
+}
+
+/// Settings for a store in this directory.
+fn kept_in(dir: &Path) -> Config {
+    Config { store: StoreUrl::new(format!("file:{}", dir.display())), ..config() }
+}
+
+#[tokio::test]
+async fn what_a_server_acknowledged_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = ManualClock::new();
+    let open = || Server::open(kept_in(dir.path()), Arc::new(clock.clone()));
+    let mut site = Site::serve(open().await.unwrap(), clock.clone());
+    let id = site.enqueue(r#"{"kind":"a","payload":{"n": 1}}"#).await;
+    let shown = site.get(&format!("/api/v1/tasks/{id}")).await.json();
+    site.drain();
+    site.ended().await.unwrap();
+    let site = Site::serve(open().await.unwrap(), clock.clone());
+    assert_eq!(site.get(&format!("/api/v1/tasks/{id}")).await.json(), shown);
+    assert_eq!(site.get("/api/v1/about").await.json()["durability"]["class"], "D2");
+}
+
+#[tokio::test]
+async fn a_second_server_on_the_same_directory_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Server::open(kept_in(dir.path()), Arc::new(ManualClock::new()));
+    let _first = open().await.unwrap();
+    let error = open().await.unwrap_err();
+    assert!(error.to_string().contains("another process"), "{error}");
+    assert_eq!(exit_code(&error), 78);
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_used_is_an_io_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let below = kept_in(&file.join("data"));
+    let error = Server::open(below, Arc::new(ManualClock::new())).await.unwrap_err();
+    assert!(error.to_string().contains(&*file.to_string_lossy()), "{error}");
+    assert_eq!(exit_code(&error), 74);
 }
 
 #[tokio::test]

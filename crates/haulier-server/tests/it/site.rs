@@ -39,11 +39,16 @@ impl Site {
     /// A server over a memory store that was changed before it serves.
     pub async fn start_with(change: impl FnOnce(MemoryStore) -> MemoryStore) -> Self {
         let clock = ManualClock::new();
-        let store = change(MemoryStore::new(Arc::new(clock.clone())));
-        let store: Arc<dyn Store> = Arc::new(store);
+        let store = Arc::new(change(MemoryStore::new(Arc::new(clock.clone()))));
         let entropy = Arc::new(SeededEntropy::from_u64(7));
-        let time = Arc::new(clock.clone());
-        let bound = Server::with(Arc::clone(&store), config(), time, entropy).bind().unwrap();
+        let server = Server::with(store, config(), Arc::new(clock.clone()), entropy);
+        Self::serve(server, clock)
+    }
+
+    /// Serves a server that was made elsewhere.
+    pub fn serve(server: Server, clock: ManualClock) -> Self {
+        let store = Arc::clone(&server.shared().store);
+        let bound = server.bind().unwrap();
         let address = bound.address();
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(bound.serve(async {
