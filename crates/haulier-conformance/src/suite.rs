@@ -21,6 +21,7 @@ macro_rules! __with_cases {
                 a_lease_that_is_not_listed_is_left_alone,
             }
             bounds {
+                a_store_says_what_it_can_keep,
                 a_payload_may_be_as_large_as_the_limit_and_no_larger,
                 a_result_may_be_as_large_as_the_limit_and_no_larger,
                 every_limit_of_a_task_holds_at_the_limit_and_refuses_one_above,
@@ -38,6 +39,7 @@ macro_rules! __with_cases {
                 cancelling_twice_is_answered_twice,
                 a_finished_task_cannot_be_cancelled,
                 a_cancellation_outlives_reopening,
+                a_cancellation_and_a_lease_that_meet_agree,
                 cancellations_are_answered_in_their_order,
             }
             control {
@@ -95,6 +97,7 @@ macro_rules! __with_cases {
                 a_page_that_finds_nothing_says_where_to_go_on,
                 a_page_that_cannot_be_is_refused,
                 the_states_add_up_to_what_was_accepted,
+                the_states_add_up_after_many_callers,
                 a_queue_shows_how_long_its_oldest_task_is_available,
                 what_was_seen_is_still_there_after_reopening,
                 queues_are_listed_by_name,
@@ -110,6 +113,7 @@ macro_rules! __with_cases {
                 a_want_takes_only_its_queues,
                 equal_priorities_are_taken_from_queues_in_turn,
                 the_highest_priority_over_all_queues_comes_first,
+                many_queues_are_served_by_one_want,
                 shares_stand_in_the_order_of_the_wants,
                 every_delivery_has_a_larger_epoch,
                 a_waiting_worker_gets_a_task_as_soon_as_it_is_there,

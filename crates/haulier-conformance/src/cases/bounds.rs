@@ -11,6 +11,16 @@ use haulier_core::{
 use crate::Rig;
 use crate::prelude::*;
 
+/// Before anything is stored, and within what any configuration allows.
+pub async fn a_store_says_what_it_can_keep(rig: &mut impl Rig) {
+    let can = rig.capabilities();
+    assert!(!can.store.is_empty());
+    assert!((1..=limits::PAYLOAD_BYTES_MAX).contains(&can.payload_bytes_max));
+    assert!(can.dedup_window >= limits::DEDUP_WINDOW);
+    rig.reopen().await;
+    assert_eq!(rig.capabilities(), can);
+}
+
 fn bytes(count: usize) -> Payload {
     Payload::new(vec![7; count], Payload::BINARY)
 }

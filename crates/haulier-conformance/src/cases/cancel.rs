@@ -127,6 +127,28 @@ pub async fn a_cancellation_outlives_reopening(rig: &mut impl Rig) {
     assert!(take(rig, 9).await.is_empty());
 }
 
+/// I15: either the lease came first, and its holder is told, or there is no lease.
+pub async fn a_cancellation_and_a_lease_that_meet_agree(rig: &mut impl Rig) {
+    for _ in 0..32 {
+        let id = put(rig, task()).await;
+        let (queue, control) = (rig.queue(), rig.control());
+        let leasing = tokio::spawn(async move {
+            only(queue.lease(vec![want(1)], std::time::Duration::ZERO).await.must())
+        });
+        let cancelling = tokio::spawn(async move { only(control.cancel(vec![id]).await.must()) });
+        let (leased, cancelled) = (answer(leasing).await, answer(cancelling).await);
+        match leased.first() {
+            Some(held) => {
+                assert_eq!(cancelled, Changed::Done(State::Running));
+                assert_eq!(renew(rig, &[held.key], TTL).await, [Held::Cancel]);
+                assert_eq!(settle(rig, held.key, COMPLETE).await, Settled::Cancelled);
+            }
+            None => assert_eq!(cancelled, Changed::Done(State::Cancelled)),
+        }
+        assert_eq!(state(rig, id).await, State::Cancelled);
+    }
+}
+
 /// Many in, one answer each, in the same order.
 pub async fn cancellations_are_answered_in_their_order(rig: &mut impl Rig) {
     let completed = put_completed(rig, task()).await;

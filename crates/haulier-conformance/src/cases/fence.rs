@@ -27,13 +27,14 @@ pub async fn a_superseded_key_can_neither_beat_nor_settle(rig: &mut impl Rig) {
 /// I11, L2: not a millisecond earlier, and then at once.
 pub async fn a_lease_lasts_its_ttl_and_then_passes_on(rig: &mut impl Rig) {
     let id = put(rig, task()).await;
-    take_as(rig, "first").await;
+    let held = take_as(rig, "first").await;
     rig.elapse(TTL - ms(1)).await;
     assert!(take(rig, 1).await.is_empty());
     assert_eq!(state(rig, id).await, State::Running);
     rig.elapse(ms(1)).await;
     let lost = view(rig, id).await;
     assert_eq!((lost.state(), lost.standing.losses), (State::Available, 1));
+    assert_eq!((lost.standing.attempt, lost.epoch), (0, held.key.epoch));
     assert_eq!(lost.deliveries[0].ended, Some(Ended::Lost));
     assert_eq!(take_one(rig).await.key.task, id);
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use haulier_core::{
-    Beat, Checkpoint, Code, Filter, Include, LeaseBeat, Outcome, Page, PageRequest, Payload,
-    Settled, Start, State, TaskId, TaskView,
+    Beat, Checkpoint, Code, Filter, Include, Lease, LeaseBeat, Outcome, Page, PageRequest, Payload,
+    Settled, Settlement, Start, State, TaskId, TaskView,
 };
 
 use crate::Rig;
@@ -251,6 +251,37 @@ pub async fn the_states_add_up_to_what_was_accepted(rig: &mut impl Rig) {
     check(rig, &[State::Available, State::Retryable, State::Scheduled], 1, 2).await;
     rig.reopen().await;
     check(rig, &[State::Available, State::Retryable, State::Scheduled], 0, 0).await;
+}
+
+/// I1, I2, I7, I14: whatever happens at the same time, nothing is lost and nothing counted twice.
+pub async fn the_states_add_up_after_many_callers(rig: &mut impl Rig) {
+    const EACH: usize = 8;
+    let done = all_at_once(|number| {
+        let queue = rig.queue();
+        Box::pin(async move {
+            queue.enqueue((0..EACH).map(|_| task()).collect()).await.must();
+            let mut done = Vec::new();
+            loop {
+                let want = want_of(&format!("w{number}"), 3);
+                let leases = only(queue.lease(vec![want], Duration::ZERO).await.must());
+                if leases.is_empty() {
+                    return done;
+                }
+                done.extend(ids(&leases));
+                let end = |lease: &Lease| Settlement { key: lease.key, outcome: COMPLETE };
+                let answers = queue.settle(leases.iter().map(end).collect()).await.must();
+                assert!(answers.iter().all(|answer| *answer == applied(State::Completed)));
+            }
+        })
+    })
+    .await;
+    let done = done.concat();
+    let distinct: BTreeSet<TaskId> = done.iter().copied().collect();
+    assert_eq!((done.len(), distinct.len()), (CALLERS * EACH, CALLERS * EACH));
+    let stats = stats(rig, "default").await;
+    let all = (CALLERS * EACH) as u64;
+    assert_eq!((stats.counts.get(State::Completed), stats.counts.total()), (all, all));
+    assert_eq!((stats.accepted, stats.finished, stats.removed), (all, all, 0));
 }
 
 /// How long the head of the line has been waiting.

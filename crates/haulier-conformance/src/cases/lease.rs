@@ -1,5 +1,6 @@
 //! Getting tasks: which one, how many, for whom, and waiting for them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,6 +130,23 @@ pub async fn the_highest_priority_over_all_queues_comes_first(rig: &mut impl Rig
     let put_in = put_all(rig, vec![task_in("a"), task_in("b"), urgent]).await;
     let got = ids(&lease(rig, want_from("w", &["a", "b"], 3)).await);
     assert_eq!(got, [put_in[2], put_in[0], put_in[1]]);
+}
+
+/// A queue is a name, and costs nothing: hundreds are served like one.
+pub async fn many_queues_are_served_by_one_want(rig: &mut impl Rig) {
+    let names: Vec<String> =
+        (0..limits::WANT_NAMES_MAX).map(|number| format!("tenant-{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for _ in 0..2 {
+        put_all(rig, names.iter().map(|name| task_in(name)).collect()).await;
+    }
+    let most = u32::try_from(names.len()).must();
+    for _ in 0..2 {
+        let round = lease(rig, want_from("w", &names, most)).await;
+        let served: BTreeSet<&str> = round.iter().map(|lease| lease.task.queue.as_str()).collect();
+        assert_eq!(served.len(), names.len(), "each queue in turn");
+    }
+    assert!(lease(rig, want_from("w", &names, 1)).await.is_empty());
 }
 
 /// Many in, one answer each, in the same order.

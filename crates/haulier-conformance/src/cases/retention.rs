@@ -54,10 +54,17 @@ pub async fn a_queue_says_how_long_its_finished_tasks_are_kept(rig: &mut impl Ri
 /// A task's own word goes before its queue's.
 pub async fn a_task_says_how_long_it_is_kept(rig: &mut impl Rig) {
     let keep = |span| task_with(|task| task.policy.retain = Some(span));
+    let cancelled = put(rig, keep(SECOND)).await;
+    cancel(rig, cancelled).await;
+    let dead = put(rig, keep(SECOND)).await;
+    let held = take_one(rig).await;
+    settle(rig, held.key, fail(None)).await;
     let short = put_completed(rig, keep(SECOND)).await;
     let long = put_completed(rig, keep(Duration::from_hours(48))).await;
     rig.elapse(SECOND).await;
-    assert!(find(rig, short).await.is_none());
+    for id in [short, cancelled, dead] {
+        assert!(find(rig, id).await.is_none());
+    }
     rig.elapse(Duration::from_hours(47)).await;
     assert_eq!(state(rig, long).await, State::Completed);
     rig.elapse(Duration::from_hours(1)).await;

@@ -75,6 +75,7 @@ pub async fn a_silent_worker_is_forgotten_when_it_holds_nothing(rig: &mut impl R
     assert_eq!(names(rig).await, ["holds", "idle"]);
     rig.elapse(SECOND).await;
     assert_eq!(names(rig).await, ["holds"]);
+    assert!(!direct(rig, "idle", Directive::Stop).await);
     rig.elapse(limits::LEASE_TTL_MAX).await;
     assert!(known(rig).await.is_empty());
 }

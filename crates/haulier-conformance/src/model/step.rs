@@ -100,7 +100,7 @@ pub(super) fn steps() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => vec(spec(), 1..4).prop_map(Step::Enqueue),
         7 => vec(want(), 1..4).prop_map(Step::Lease),
-        3 => (0..WORKERS, ttl(), vec(beat(), 0..4))
+        4 => (0..WORKERS, ttl(), vec(beat(), 0..4))
             .prop_map(|(worker, ttl, leases)| Step::Beat { worker, ttl, leases }),
         8 => vec((pick(), end()), 1..4).prop_map(Step::Settle),
         2 => tasks().prop_map(Step::Cancel),
@@ -123,7 +123,7 @@ fn spec() -> impl Strategy<Value = Spec> {
     let timeout = prop_oneof![3 => Just(1_800_000), 1 => 1_000..40_000u64];
     let retain = option::weighted(0.2, 0..300_000u64);
     let expires_in = option::weighted(0.2, 1..120_000u64);
-    let policy = (1..4u32, timeout, retain, expires_in);
+    let policy = (1..6u32, timeout, retain, expires_in);
     let unique = (0..KEYS, prop_oneof![Just(0), 1..200_000u64], any::<bool>(), 0..3u8).prop_map(
         |(key, window, until_start, on_conflict)| UniqueSpec {
             key,
