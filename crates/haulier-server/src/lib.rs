@@ -12,6 +12,7 @@
 //! | `listen` | the port and the limits of connections |
 //! | [`run`] | the life of a server: open, bind, serve, drain, close; exit codes |
 //! | [`logs`] | the shape of log lines |
+//! | `summary` | a line a minute in the log |
 //! | [`shared`] | what every call needs: the store, time, chance, the drain |
 
 pub mod api;
@@ -23,6 +24,7 @@ mod listen;
 pub mod logs;
 pub mod run;
 pub mod shared;
+mod summary;
 
 pub use config::{Config, ConfigError, Sources};
 pub use http::openapi;

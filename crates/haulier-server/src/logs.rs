@@ -10,7 +10,9 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use haulier_core::{Clock, SystemClock};
+use serde::Serializer as _;
 use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -50,8 +52,13 @@ pub fn check_level(level: &str) -> Result<(), String> {
 }
 
 fn filter(level: &str) -> Result<EnvFilter, String> {
-    // A bare word is a target to the parser: `inof` would silence everything without a word.
-    let is_level = |word: &str| word.parse::<tracing::level_filters::LevelFilter>().is_ok();
+    let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+    // A bare level is meant for Haulier. What it stands on would log frames, and headers with them.
+    if let Ok(ours) = level.trim().parse::<LevelFilter>() {
+        let theirs = ours.min(LevelFilter::INFO);
+        return Ok(EnvFilter::new(format!("{theirs},haulier={ours}")));
+    }
+    // Any other bare word is a target to the parser: `inof` would silence everything.
     if let Some(word) = level.split(',').find(|part| !part.contains('=') && !is_level(part.trim()))
     {
         return Err(format!("{:?} is no level", word.trim()));
@@ -82,7 +89,7 @@ where
         let meta = event.metadata();
         let ts = Instant(self.clock.wall()).to_string();
         if self.json {
-            return writeln!(writer, "{}", fields.to_json(&ts, meta));
+            return writeln!(writer, "{}", fields.to_json(&ts, meta).map_err(|_| fmt::Error)?);
         }
         let level = meta.level();
         let (on, off) = if self.colour { (colour(*level), "\u{1b}[0m") } else { ("", "") };
@@ -114,16 +121,19 @@ struct Fields {
 }
 
 impl Fields {
-    fn to_json(&self, ts: &str, meta: &tracing::Metadata<'_>) -> serde_json::Value {
-        let mut line = serde_json::Map::new();
-        line.insert("ts".to_owned(), ts.into());
-        line.insert("level".to_owned(), meta.level().as_str().to_ascii_lowercase().into());
-        line.insert("msg".to_owned(), self.message.as_str().into());
-        line.insert("target".to_owned(), meta.target().into());
-        for (name, value) in &self.others {
-            line.insert((*name).to_owned(), value.clone());
-        }
-        serde_json::Value::Object(line)
+    /// The line, its keys in the order of the documents.
+    fn to_json(&self, ts: &str, meta: &tracing::Metadata<'_>) -> serde_json::Result<String> {
+        let level = meta.level().as_str().to_ascii_lowercase();
+        let fixed = [
+            ("ts", ts.into()),
+            ("level", level.into()),
+            ("msg", self.message.as_str().into()),
+            ("target", meta.target().into()),
+        ];
+        let mut line = Vec::new();
+        serde_json::Serializer::new(&mut line)
+            .collect_map(fixed.iter().chain(&self.others).map(|(name, value)| (name, value)))?;
+        Ok(String::from_utf8_lossy(&line).into_owned())
     }
 
     fn add(&mut self, field: &Field, value: serde_json::Value) {
@@ -184,7 +194,61 @@ fn turns_text(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
+    use haulier_core::ManualClock;
+    use parking_lot::Mutex;
+
     use super::*;
+
+    /// Where lines go in a test.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(json: bool) -> String {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let lines = Lines { json, colour: false, clock: Arc::new(ManualClock::new()) };
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(filter("debug").unwrap())
+            .with_writer(move || writer.clone())
+            .event_format(lines)
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(task = "0197", attempt = 2, kind = "a\nb", "done: {}", "\u{1b}[2J");
+            tracing::debug!(target: "h2::codec", "a frame");
+        });
+        let bytes = kept.0.lock().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_json_line_has_its_keys_in_order_and_a_bare_level_is_for_haulier_alone() {
+        let line = concat!(
+            r#"{"ts":"2026-01-01T00:00:00.000Z","level":"info","msg":"done: \\u{1b}[2J","#,
+            r#""target":"haulier_server::logs::tests","task":"0197","attempt":2,"#,
+            r#""kind":"a\\u{a}b"}"#,
+            "\n"
+        );
+        assert_eq!(logged(true), line);
+    }
+
+    #[test]
+    fn a_line_for_people_is_one_line() {
+        let line =
+            "2026-01-01T00:00:00.000Z  INFO done: \\u{1b}[2J task=0197 attempt=2 kind=a\\u{a}b\n";
+        assert_eq!(logged(false), line);
+    }
 
     #[test]
     fn text_of_users_can_neither_end_a_line_nor_steer_a_terminal() {

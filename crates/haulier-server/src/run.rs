@@ -18,7 +18,7 @@ use haulier_core::{Clock, Durability, Entropy, Store};
 use crate::config::{Config, ConfigError};
 use crate::listen::listen;
 use crate::shared::Shared;
-use crate::{grpc, http};
+use crate::{grpc, http, summary};
 
 /// Why a server did not start, or stopped by itself.
 #[derive(Debug, thiserror::Error)]
@@ -213,7 +213,8 @@ impl Bound {
         let handle = Handle::new();
         let app = http::around(http::router(&shared).merge(grpc::router(&shared)?), &shared);
         let serving = listen(listener, app, handle.clone()).map_err(StartError::Serving)?;
-        let sweeping = Sweeping(janitor::spawn(&shared.store, Arc::clone(&shared.clock)));
+        let sweeping = Background(janitor::spawn(&shared.store, Arc::clone(&shared.clock)));
+        let summing = Background(tokio::spawn(summary::log(shared.clone())));
         let failed: Pin<Box<dyn Future<Output = Fatal> + Send>> = match &own {
             Some(own) => own.failed(),
             None => Box::pin(std::future::pending()),
@@ -234,7 +235,7 @@ impl Bound {
             // Nothing can be acknowledged any more: connections are dropped, not drained.
             fatal = failed => return Err(StartError::Failed(fatal)),
         }
-        drop(sweeping);
+        drop((sweeping, summing));
         if let Some(own) = own {
             own.close().await?;
         }
@@ -243,10 +244,10 @@ impl Bound {
     }
 }
 
-/// The sweeping of a server's store; it ends with the server.
-struct Sweeping(tokio::task::JoinHandle<()>);
+/// Something that goes on beside a server's calls, and ends with the server.
+struct Background(tokio::task::JoinHandle<()>);
 
-impl Drop for Sweeping {
+impl Drop for Background {
     fn drop(&mut self) {
         self.0.abort();
     }
