@@ -41,6 +41,18 @@ pub struct Drained {
     pub stale: u64,
 }
 
+impl std::ops::AddAssign for Drained {
+    fn add_assign(&mut self, more: Self) {
+        self.completed += more.completed;
+        self.failed += more.failed;
+        self.dead += more.dead;
+        self.snoozed += more.snoozed;
+        self.released += more.released;
+        self.cancelled += more.cancelled;
+        self.stale += more.stale;
+    }
+}
+
 impl Settler {
     /// Has a lease ended.
     pub fn push(&self, settlement: Settlement) {

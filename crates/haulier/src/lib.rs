@@ -9,6 +9,7 @@
 //! | [`Worker`], [`Ctx`], [`TaskError`] | doing them |
 //! | [`store`], [`janitor`] | opening a store in this process and keeping house in it |
 //! | [`bulk`] | cancelling, rerunning, deleting by filter |
+//! | `testing` | a world in memory whose time the test owns (feature `testing`) |
 //! | [`core`] | every noun and trait, for whoever writes a store, a layer or a tool |
 //!
 //! This crate alone knows every backend; each stands behind a cargo feature of its name.
@@ -23,9 +24,11 @@ mod entropy;
 pub mod janitor;
 mod sent;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use client::{Client, ClientParts};
-pub use connect::{Builder, connect};
+pub use connect::{Builder, Identity, URL_DEFAULT, connect};
 pub use enqueue::Enqueue;
 pub use entropy::system_entropy;
 pub use haulier_core as core;
@@ -35,7 +38,8 @@ pub use haulier_core::{
 };
 pub use haulier_layers as layers;
 pub use haulier_worker::{
-    Ctx, FromTask, Handler, Input, Link, Raw, State, States, Task, TaskError, TaskOptions, Worker,
+    AttemptService, BlockingHandler, Ctx, Drained, FromTask, Handler, Input, Link, Raw, State,
+    States, Task, TaskError, TaskOptions, Worker, new_task,
 };
 pub use sent::{ResultError, Sent};
 
