@@ -33,8 +33,8 @@ pub struct Detail {
     pub unique: Option<Unique>,
     /// When it became final.
     pub finished_at: Option<Timestamp>,
-    /// Its queue counts it among the completed ones that it keeps.
-    pub counted: bool,
+    /// How its queue keeps it.
+    pub keeping: Keeping,
     /// Who holds it.
     pub lease: Option<Holding>,
     /// How far its handler has come; not kept over a restart.
@@ -45,6 +45,18 @@ pub struct Detail {
     pub result: Option<Extent>,
     /// Its newest deliveries, oldest first.
     pub deliveries: VecDeque<Delivery>,
+}
+
+/// How a queue keeps a finished task.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Keeping {
+    /// By its time only.
+    #[default]
+    ByTime,
+    /// It counts among the completed ones, but goes by no count while it holds its unique key.
+    Held,
+    /// It counts among the completed ones; the oldest go first.
+    Counted,
 }
 
 /// A lease as the engine counts it, on the monotonic clock.
@@ -60,8 +72,8 @@ pub struct Holding {
     pub ttl: Duration,
     /// How long it lasts at a restart, as the log has it.
     pub logged_ttl: Duration,
-    /// When the timer looks at it next.
-    pub armed: Duration,
+    /// The number of the timer that ends it.
+    pub timer: u64,
 }
 
 /// A checkpoint whose value stays on the disk.

@@ -36,6 +36,11 @@ impl List {
         (self.head != NONE).then_some(self.head)
     }
 
+    /// The last slot.
+    pub fn last(&self) -> Option<SlotId> {
+        (self.tail != NONE).then_some(self.tail)
+    }
+
     /// How many there are.
     pub const fn len(&self) -> u64 {
         self.len
@@ -50,6 +55,30 @@ impl List {
             tail => index[tail].next = slot,
         }
         self.tail = slot;
+        self.len += 1;
+    }
+
+    /// Adds a slot in front of the first one that is `younger`, looking from the oldest.
+    pub fn insert(
+        &mut self,
+        index: &mut Index,
+        slot: SlotId,
+        younger: impl Fn(&Index, SlotId) -> bool,
+    ) {
+        let mut next = self.head;
+        while next != NONE && !younger(index, next) {
+            next = index[next].next;
+        }
+        if next == NONE {
+            return self.push(index, slot);
+        }
+        let prev = index[next].prev;
+        (index[slot].prev, index[slot].next) = (prev, next);
+        index[next].prev = slot;
+        match prev {
+            NONE => self.head = slot,
+            prev => index[prev].next = slot,
+        }
         self.len += 1;
     }
 
@@ -100,8 +129,10 @@ pub struct QueueState {
     pub removed: u64,
     /// Tasks that became final since.
     pub finished: u64,
-    /// Its completed tasks, oldest first.
+    /// Its completed tasks that may go by count, oldest first.
     pub completed: List,
+    /// Its completed tasks that still hold their unique keys.
+    pub held: u64,
     /// When a task of it was granted last, counted in grants.
     pub last_grant: u64,
     /// Lines with available tasks: the best first, then by the order of their first task.
@@ -114,6 +145,12 @@ impl QueueState {
         let running = self.counts.get(State::Running);
         !self.settings.paused
             && self.settings.concurrency.is_none_or(|limit| running < u64::from(limit))
+    }
+
+    /// Its oldest completed task, if it keeps more than it should.
+    pub fn excess(&self) -> Option<SlotId> {
+        let kept = self.completed.len() + self.held;
+        self.completed.head().filter(|_| kept > self.settings.retain.completed_count)
     }
 
     /// Whether anybody would miss it in a listing.
@@ -156,6 +193,7 @@ impl Lines {
             removed: 0,
             finished: 0,
             completed: List::default(),
+            held: 0,
             last_grant: 0,
             ready: BTreeMap::new(),
         });

@@ -167,7 +167,8 @@ impl Runner {
         if !self.log.reserve(cost::of(&Command::Sweep(SLICE), self.engine.task_count()))? {
             return Ok(false);
         }
-        let swept = self.engine.sweep(now, SLICE, &mut self.log.tail);
+        let mut left = SLICE;
+        let swept = self.engine.tick(now, &mut left, &mut self.log.tail);
         add(&mut self.swept, swept);
         Ok(self.engine.next_timer(now) == Some(Duration::ZERO))
     }
@@ -186,7 +187,7 @@ impl Runner {
                 }
             }
             Ask::Watch(worker, wait) => {
-                if self.engine.take_worker_news(&worker, now) || wait.is_zero() {
+                if self.engine.take_worker_news(&worker) || wait.is_zero() {
                     answer(reply, Ok(Answered::Noted(!wait.is_zero())));
                 } else {
                     self.wait(now, Wish::Watch(worker), wait, reply);

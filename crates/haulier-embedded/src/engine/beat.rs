@@ -1,21 +1,43 @@
 //! Signs of life: renewing leases, saving checkpoints and progress, and telling a worker what it should
 //! know.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use haulier_core::{
-    Beat, BeatReply, Code, Error, Held, LeaseBeat, Refusal, Result, State, WorkerId, lease, limits,
+    Beat, BeatReply, Code, Error, Held, LeaseBeat, Progress, Refusal, Result, State, WorkerId,
+    lease, limits,
 };
 
 use crate::codec::wide;
 use crate::detail::Step;
-use crate::engine::change::nanos;
 use crate::engine::{Engine, Now, refuse};
 use crate::index::SlotId;
 use crate::log::Tail;
 use crate::place::Extent;
 use crate::record::Record;
-use crate::timers::Purpose;
+
+/// The checkpoints that a task will have.
+struct Steps<'a> {
+    names: HashSet<&'a str>,
+    bytes: usize,
+}
+
+impl Steps<'_> {
+    fn check(&self) -> Result<(), Refusal> {
+        let (count, bytes) = (self.names.len(), self.bytes);
+        if count <= limits::CHECKPOINTS_MAX && bytes <= limits::CHECKPOINTS_BYTES_MAX {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            Code::TooLarge,
+            format!(
+                "{count} checkpoints with {bytes} bytes; at most {} with {} bytes are allowed",
+                limits::CHECKPOINTS_MAX,
+                limits::CHECKPOINTS_BYTES_MAX
+            ),
+        ))
+    }
+}
 
 impl Engine {
     pub(super) fn beat(
@@ -35,40 +57,41 @@ impl Engine {
             let most = limits::ITEMS_MAX;
             return Err(Error::invalid("beats", format!("at most {most} beats and leases")));
         }
+        let mut all = HashMap::new();
         for beat in beats {
             lease::check_ttl(beat.ttl).or_else(refuse)?;
-            for held in beat.leases.iter().filter(|held| !held.checkpoints.is_empty()) {
-                self.check_checkpoints(held).or_else(refuse)?;
+            for lease in beat.leases.iter().filter(|lease| !lease.checkpoints.is_empty()) {
+                self.check_checkpoints(lease, &mut all).or_else(refuse)?;
             }
         }
         Ok(())
     }
 
-    /// Whether a task's checkpoints, with these added, stay within the limits.
-    fn check_checkpoints(&self, beat: &LeaseBeat) -> Result<(), Refusal> {
-        let slot = self.index.find(beat.key.task);
-        let detail = slot.and_then(|slot| self.details.get(&slot));
-        let known = detail.map_or(&[][..], |detail| detail.checkpoints.as_slice());
-        let mut names: HashSet<&str> = known.iter().map(|step| &*step.name).collect();
-        let mut bytes: usize =
-            known.iter().map(|step| step.name.len() + wide(step.value.len)).sum();
-        for checkpoint in &beat.checkpoints {
-            if names.insert(&checkpoint.name) {
-                bytes += checkpoint.name.len() + checkpoint.value.len();
-            }
-        }
-        if names.len() <= limits::CHECKPOINTS_MAX && bytes <= limits::CHECKPOINTS_BYTES_MAX {
+    /// Whether a task's checkpoints, with these added, stay within the limits. A key that is not current
+    /// saves nothing, so it breaks nothing.
+    fn check_checkpoints<'a>(
+        &'a self,
+        beat: &'a LeaseBeat,
+        all: &mut HashMap<SlotId, Steps<'a>>,
+    ) -> Result<(), Refusal> {
+        let Some(slot) = self.index.find(beat.key.task) else { return Ok(()) };
+        let Some(detail) = self.details.get(&slot) else { return Ok(()) };
+        if detail.lease.is_none() || detail.epoch != beat.key.epoch {
             return Ok(());
         }
-        Err(Refusal::new(
-            Code::TooLarge,
-            format!(
-                "{} checkpoints with {bytes} bytes; at most {} with {} bytes are allowed",
-                names.len(),
-                limits::CHECKPOINTS_MAX,
-                limits::CHECKPOINTS_BYTES_MAX
-            ),
-        ))
+        let steps = all.entry(slot).or_insert_with(|| {
+            let bytes = |step: &Step| step.name.len() + wide(step.value.len);
+            Steps {
+                names: detail.checkpoints.iter().map(|step| &*step.name).collect(),
+                bytes: detail.checkpoints.iter().map(bytes).sum(),
+            }
+        });
+        for checkpoint in &beat.checkpoints {
+            if steps.names.insert(&checkpoint.name) {
+                steps.bytes += checkpoint.name.len() + checkpoint.value.len();
+            }
+        }
+        steps.check()
     }
 
     fn beat_one(&mut self, now: Now, beat: Beat, records: &mut Tail) -> BeatReply {
@@ -102,19 +125,18 @@ impl Engine {
         }
         lease.ttl = ttl;
         lease.deadline = (now.mono + ttl).min(lease.hard_end);
-        if lease.deadline < lease.armed {
-            lease.armed = lease.deadline;
-            self.mono.set(nanos(lease.deadline), Purpose::Lease, slot);
-        }
         // A restart must not promise less than this beat does.
         if ttl > lease.logged_ttl {
             lease.logged_ttl = ttl;
             records.push(&Record::Extended { id, ttl }, &[], now.wall, self.last_order);
         }
-        if beat.progress.is_some() {
-            detail.progress = beat.progress;
+        if let Some(Progress { fraction, note }) = beat.progress {
+            let long = note.len() > limits::TEXT_BYTES_MAX;
+            let note = if long { lease::cut(&note) } else { note };
+            detail.progress = Some(Progress { fraction, note });
         }
         let cancel = detail.cancel_requested;
+        self.set_lease_timer(slot);
         for checkpoint in beat.checkpoints {
             if self.details.get(&slot).is_some_and(|detail| {
                 detail.checkpoints.iter().any(|step| step.name == checkpoint.name)
@@ -137,9 +159,8 @@ impl Engine {
     }
 
     /// Whether a worker should beat now; asking takes the news.
-    pub fn take_worker_news(&mut self, worker: &WorkerId, now: Now) -> bool {
-        let state = self.workers.hear(worker, now.mono);
-        std::mem::take(&mut state.news)
+    pub fn take_worker_news(&mut self, worker: &WorkerId) -> bool {
+        self.workers.find(worker).is_some_and(|state| std::mem::take(&mut state.news))
     }
 
     /// Marks that a worker should beat, for a watch that comes later.

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use haulier_core::{
-    Epoch, Standing, State, TaskId, Timestamp, Unique, WorkerId, limits::STOP_GRACE,
+    Ended, Epoch, Standing, State, TaskId, Timestamp, Unique, WorkerId, limits::STOP_GRACE,
 };
 
 use crate::codec::wide;
-use crate::detail::{Delivery, Holding};
+use crate::detail::{Delivery, Holding, Keeping};
 use crate::engine::{Engine, Now};
 use crate::index::{Slot, SlotId};
 use crate::log::Tail;
@@ -104,7 +104,7 @@ impl Engine {
     pub(super) fn set_expiry(&mut self, slot: SlotId, expires_at: Option<Timestamp>) {
         if let Some(at) = expires_at {
             self.detail(slot).expires_at = Some(at);
-            self.wall.set(at.0, Purpose::Expire, slot);
+            self.ring_at(at, Purpose::Expire, slot);
         }
     }
 
@@ -153,6 +153,9 @@ impl Engine {
                 let at = now.wall;
                 let end = End { how, at, late, overruled, state: change.standing.state };
                 self.end_delivery(slot, change.epoch, end, part);
+                if how == Ended::Lost {
+                    self.index[slot].set_due(change.due_at);
+                }
             }
             Happened::Cancelled if change.standing.state == State::Running => {
                 let detail = self.details.get_mut(&slot);
@@ -172,9 +175,6 @@ impl Engine {
     fn hand_over(&mut self, now: Now, slot: SlotId, change: &Change, holder: &Holder) {
         let timeout = self.rules(slot).timeout;
         let deadline = now.mono + holder.ttl;
-        if !self.replaying {
-            self.mono.set(nanos(deadline), Purpose::Lease, slot);
-        }
         let detail = self.detail(slot);
         detail.epoch = change.epoch;
         detail.lease = Some(Holding {
@@ -183,7 +183,7 @@ impl Engine {
             hard_end: now.mono + timeout + STOP_GRACE,
             ttl: holder.ttl,
             logged_ttl: holder.ttl,
-            armed: deadline,
+            timer: 0,
         });
         detail.deliver(Delivery {
             epoch: change.epoch,
@@ -194,6 +194,20 @@ impl Engine {
             failure: None,
         });
         self.workers.leased(&holder.worker);
+        if !self.replaying {
+            self.set_lease_timer(slot);
+        }
+    }
+
+    /// Sets the timer that ends a lease; an earlier one means nothing any more.
+    pub(super) fn set_lease_timer(&mut self, slot: SlotId) {
+        let lease = self.details.get(&slot).and_then(|detail| detail.lease.as_ref());
+        let Some(deadline) = lease.map(|lease| lease.deadline) else { return };
+        let timer = self.timer(nanos(deadline), Purpose::Lease, slot);
+        self.mono.set(timer);
+        if let Some(lease) = self.details.get_mut(&slot).and_then(|it| it.lease.as_mut()) {
+            lease.timer = timer.number;
+        }
     }
 
     fn end_delivery(&mut self, slot: SlotId, epoch: Epoch, end: End, part: Option<Extent>) {
@@ -216,6 +230,7 @@ impl Engine {
         self.leave_completed(slot);
         let detail = self.detail(slot);
         detail.finished_at = None;
+        detail.expires_at = None;
         detail.result = None;
         detail.progress = None;
         detail.checkpoints.clear();
@@ -254,10 +269,10 @@ impl Engine {
         if !standing.state.is_final() && standing.state != State::Running {
             place.set_due(due_at);
         }
+        self.last_order = (self.last_order + 1).max(due_at.min(now).0 << 16);
+        place.order = self.last_order;
         match standing.state {
             State::Available => {
-                self.last_order = (self.last_order + 1).max(due_at.0 << 16);
-                place.order = self.last_order;
                 if !self.replaying {
                     self.lines.push_ready(&mut self.index, slot);
                     if self.news.ready.last() != Some(&name) {
@@ -266,7 +281,7 @@ impl Engine {
                 }
             }
             State::Scheduled | State::Retryable => {
-                self.wall.set(due_at.0, Purpose::Due, slot);
+                self.ring_at(due_at, Purpose::Due, slot);
             }
             State::Completed | State::Cancelled | State::Dead if !from.is_final() => {
                 self.finish(now, slot);
@@ -281,36 +296,75 @@ impl Engine {
         self.detail(slot).finished_at = Some(now);
         self.lines.queue_of_mut(self.index[slot].line).finished += 1;
         if !self.replaying {
-            self.keep(slot);
+            self.keep(now, slot);
             self.news.finished.push(id);
         }
     }
 
     /// Sets the timer that ends a finished task's keeping, and counts it among the completed.
-    pub(super) fn keep(&mut self, slot: SlotId) {
-        let forget_at = self.forget_at(slot);
-        self.wall.set(forget_at.0, Purpose::Forget, slot);
-        // A task that holds its unique key for a time of its own goes by that time, never by count.
-        let held = self.details.get(&slot).and_then(|detail| detail.unique.as_ref());
-        let timed = held.is_some_and(|unique| !unique.window.is_zero());
-        if self.index[slot].state == State::Completed && !timed {
-            self.detail(slot).counted = true;
-            let line = self.index[slot].line;
-            let mut completed = self.lines.queue_of(line).completed;
+    pub(super) fn keep(&mut self, now: Timestamp, slot: SlotId) {
+        self.ring_at(self.forget_at(slot), Purpose::Forget, slot);
+        if self.index[slot].state != State::Completed {
+            return;
+        }
+        let held_until = self.held_until(slot);
+        if held_until > now {
+            self.ring_at(held_until, Purpose::FreeKey, slot);
+            self.detail(slot).keeping = Keeping::Held;
+            self.lines.queue_of_mut(self.index[slot].line).held += 1;
+        } else {
+            self.count(slot);
+        }
+    }
+
+    /// A completed task holds no key any more: it may go by count.
+    pub(super) fn free_key(&mut self, now: Timestamp, slot: SlotId) {
+        let detail = self.details.get(&slot);
+        let held = detail.is_some_and(|detail| detail.keeping == Keeping::Held);
+        if held && self.held_until(slot) <= now {
+            self.lines.queue_of_mut(self.index[slot].line).held -= 1;
+            self.count(slot);
+        }
+    }
+
+    fn count(&mut self, slot: SlotId) {
+        self.detail(slot).keeping = Keeping::Counted;
+        let finished_at = |slot: SlotId| self.details.get(&slot).map(|it| it.finished_at);
+        let own = finished_at(slot);
+        let line = self.index[slot].line;
+        let mut completed = self.lines.queue_of(line).completed;
+        if completed.last().is_none_or(|last| finished_at(last) <= own) {
             completed.push(&mut self.index, slot);
-            self.lines.queue_of_mut(line).completed = completed;
+        } else {
+            completed.insert(&mut self.index, slot, |_, other| finished_at(other) > own);
+        }
+        let queue = self.lines.queue_of_mut(line);
+        queue.completed = completed;
+        if queue.excess().is_some() {
+            self.overfull.push(self.lines.get(line).queue);
         }
     }
 
     fn leave_completed(&mut self, slot: SlotId) {
-        let Some(detail) = self.details.get_mut(&slot).filter(|detail| detail.counted) else {
-            return;
-        };
-        detail.counted = false;
+        let Some(detail) = self.details.get_mut(&slot) else { return };
+        let keeping = std::mem::take(&mut detail.keeping);
         let line = self.index[slot].line;
-        let mut completed = self.lines.queue_of(line).completed;
-        completed.unlink(&mut self.index, slot);
-        self.lines.queue_of_mut(line).completed = completed;
+        match keeping {
+            Keeping::ByTime => {}
+            Keeping::Held => self.lines.queue_of_mut(line).held -= 1,
+            Keeping::Counted => {
+                let mut completed = self.lines.queue_of(line).completed;
+                completed.unlink(&mut self.index, slot);
+                self.lines.queue_of_mut(line).completed = completed;
+            }
+        }
+    }
+
+    /// Until when a finished task holds its unique key.
+    fn held_until(&self, slot: SlotId) -> Timestamp {
+        let unique = self.details.get(&slot).and_then(|detail| detail.unique.as_ref());
+        let window = unique.map_or(Duration::ZERO, |unique| unique.window);
+        self.index[slot].enqueued_at().after(window)
     }
 
     /// When a finished task is forgotten: by its own or its queue's retention, but never before its
@@ -321,8 +375,7 @@ impl Engine {
         let retain = &self.lines.queue_of(place.line).settings.retain;
         let span = self.rules(slot).retain.unwrap_or_else(|| retain.of(place.state));
         let finished = detail.and_then(|detail| detail.finished_at).unwrap_or_default();
-        let window = detail.and_then(|detail| detail.unique.as_ref()).map(|unique| unique.window);
-        finished.after(span).max(place.enqueued_at().after(window.unwrap_or_default()))
+        finished.after(span).max(self.held_until(slot))
     }
 
     /// A task is gone; its id stays known for a while.
@@ -338,6 +391,7 @@ impl Engine {
         *queue.counts.slot(removed.state) -= 1;
         queue.removed += 1;
         if let Some(detail) = self.details.remove(&slot) {
+            self.epoch_floor = self.epoch_floor.max(detail.epoch);
             self.live.bytes -= detail.footprint();
             let queue = self.lines.get(removed.line).queue;
             let key = detail.unique.map(|unique| (queue, unique.key));

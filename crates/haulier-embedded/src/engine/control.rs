@@ -11,6 +11,7 @@ use crate::lines::NameId;
 use crate::log::Tail;
 use crate::place::Position;
 use crate::record::{Change, Happened, Record};
+use crate::timers::Purpose;
 
 impl Engine {
     pub(super) fn cancel(&mut self, now: Now, ids: &[TaskId], records: &mut Tail) -> Vec<Changed> {
@@ -118,7 +119,7 @@ impl Engine {
         let finished: Vec<_> = finished.map(|(number, _)| number).collect();
         for slot in finished {
             let forget_at = self.forget_at(slot);
-            self.wall.set(forget_at.0, crate::timers::Purpose::Forget, slot);
+            self.ring_at(forget_at, Purpose::Forget, slot);
         }
         self.overfull.push(id);
     }

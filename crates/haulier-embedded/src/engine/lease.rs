@@ -1,11 +1,13 @@
 //! Handing tasks to workers: whose turn it is, which task, and its fence. [`Engine::grant`] is the place
 //! where a task gets its holder.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use haulier_core::{
-    Epoch, Error, Event, LeaseKey, Result, State, Task, Timestamp, Want, limits, transition,
+    Epoch, Error, Event, LeaseKey, Result, State, Task, Timestamp, Want, WorkerId, limits,
+    transition,
 };
 
 use crate::codec::wide;
@@ -20,7 +22,7 @@ use crate::place::{Extent, Position};
 use crate::record::{Change, Happened};
 
 /// Most leases that one call gets, so that what it writes is bounded; the caller asks again.
-pub const LEASES_MAX: usize = 10 * limits::ITEMS_MAX;
+pub const LEASES_MAX: usize = limits::ITEMS_MAX;
 
 /// A lease whose task may still have to be read.
 #[derive(Debug)]
@@ -63,6 +65,22 @@ struct Asking {
     got: Vec<Granted>,
 }
 
+/// The wants of each worker, in the order of their turns. Who was never served comes first, and then in
+/// the order of the request.
+fn turns(asking: &[Asking]) -> Vec<VecDeque<usize>> {
+    let mut turns: Vec<VecDeque<usize>> = Vec::new();
+    let mut seats: HashMap<&WorkerId, usize> = HashMap::new();
+    for (at, one) in asking.iter().enumerate() {
+        let seat = *seats.entry(&one.holder.worker).or_insert(turns.len());
+        if seat == turns.len() {
+            turns.push(VecDeque::new());
+        }
+        turns[seat].push_back(at);
+    }
+    turns.sort_by_key(|turn| turn.front().map_or(0, |at| asking[*at].last_grant));
+    turns
+}
+
 impl Engine {
     /// Checks wants as a call.
     ///
@@ -76,35 +94,47 @@ impl Engine {
     }
 
     /// Serves wants one task at a time in turn, beginning with the worker whose last grant is longest
-    /// ago. The wants have been checked.
+    /// ago; several wants of a worker share its turn. The wants have been checked.
     pub fn share(&mut self, now: Now, wants: &[Want], records: &mut Tail) -> Vec<Vec<Granted>> {
         let mut asking: Vec<Asking> = wants.iter().map(|want| self.ask(now, want)).collect();
-        let mut turn: Vec<usize> = (0..asking.len()).collect();
-        turn.sort_by_key(|at| asking[*at].last_grant);
+        let mut turns = turns(&asking);
         let mut budget = LEASES_MAX;
-        while !turn.is_empty() {
-            turn.retain(|at| {
-                if budget == 0 {
-                    return false;
+        while budget > 0 && !turns.is_empty() {
+            turns.retain_mut(|turn| {
+                while let Some(at) = turn.front() {
+                    let one = &mut asking[*at];
+                    match self.pick(one) {
+                        Some(_) if budget == 0 => return false,
+                        Some((slot, from)) => {
+                            budget -= 1;
+                            self.serve_one(now, one, slot, from, records);
+                            return true;
+                        }
+                        None => turn.pop_front(),
+                    };
                 }
-                budget -= 1;
-                let one = &mut asking[*at];
-                let Some((slot, from)) = self.pick(one) else { return false };
-                one.queues[from].1 -= 1;
-                one.left -= 1;
-                self.grants += 1;
-                one.last_grant = self.grants;
-                self.lines.queues[wide(one.queues[from].0)].last_grant = self.grants;
-                one.got.extend(self.grant(now, slot, &one.holder, records));
-                true
+                false
             });
         }
-        for one in &asking {
-            if let Some(worker) = self.workers.find(&one.holder.worker) {
-                worker.last_grant = one.last_grant;
-            }
-        }
         asking.into_iter().map(|one| one.got).collect()
+    }
+
+    fn serve_one(
+        &mut self,
+        now: Now,
+        one: &mut Asking,
+        slot: SlotId,
+        from: usize,
+        records: &mut Tail,
+    ) {
+        one.queues[from].1 -= 1;
+        one.left -= 1;
+        self.grants += 1;
+        self.lines.queues[wide(one.queues[from].0)].last_grant = self.grants;
+        if let Some(worker) = self.workers.find(&one.holder.worker) {
+            worker.last_grant = self.grants;
+        }
+        one.got.extend(self.grant(now, slot, &one.holder, records));
     }
 
     fn ask(&mut self, now: Now, want: &Want) -> Asking {
@@ -159,13 +189,13 @@ impl Engine {
         records: &mut Tail,
     ) -> Option<Granted> {
         let rules = self.rules(slot);
-        let generation = self.generation;
+        let (generation, floor) = (self.generation, self.epoch_floor);
         let place = &self.index[slot];
         let (id, due_at) = (place.id, place.due_at());
         let (enqueued_at, definition) = (place.enqueued_at(), place.definition);
         let detail = self.details.entry(slot).or_default();
         let standing = transition(detail.standing(place), rules.max_attempts, Event::Lease).ok()?;
-        let epoch: Epoch = detail.epoch.next(generation);
+        let epoch: Epoch = detail.epoch.max(floor).next(generation);
         let change = Change { id, happened: Happened::Leased, epoch, standing, due_at };
         let checkpoints = detail.checkpoints.clone();
         self.happen(now, change, Some(holder), None, records);

@@ -23,7 +23,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use haulier_core::{
-    Beat, BeatReply, Changed, Directive, Error, Filter, NewTask, PageRequest, QueueName,
+    Beat, BeatReply, Changed, Directive, Epoch, Error, Filter, NewTask, PageRequest, QueueName,
     QueueSettings, QueueStats, Result, SettingsPatch, Settled, Settlement, Swept, Task, TaskId,
     Timestamp, WorkerId, WorkerView,
 };
@@ -40,7 +40,7 @@ use crate::lines::{Lines, NameId};
 use crate::log::Tail;
 use crate::parts::Envelope;
 use crate::record::Rules;
-use crate::timers::Timers;
+use crate::timers::{Purpose, Timer, Timers};
 use change::Live;
 use enqueue::Remembered;
 use workers::Workers;
@@ -124,6 +124,9 @@ pub struct Engine {
     wall: Timers,
     /// On the monotonic clock, in nanoseconds.
     mono: Timers,
+    /// On the calendar, for finished tasks: heeded by sweeps only.
+    kept: Timers,
+    timer_count: u64,
     workers: Workers,
     cache: Cache,
     live: Live,
@@ -133,8 +136,8 @@ pub struct Engine {
     grants: u64,
     /// Queues that may keep more completed tasks than they should.
     overfull: Vec<NameId>,
-    /// Tasks forgotten by count since the last sweep.
-    pruned: u64,
+    /// The largest epoch of tasks that are gone: a namesake's must be larger.
+    epoch_floor: Epoch,
     payload_bytes_max: usize,
     /// The largest time that a record has told.
     latest: Timestamp,
@@ -155,6 +158,8 @@ impl Engine {
             remembered: Remembered::default(),
             wall: Timers::default(),
             mono: Timers::default(),
+            kept: Timers::default(),
+            timer_count: 0,
             workers: Workers::default(),
             cache: Cache { tasks: HashMap::default(), bytes: 0, bytes_max: cache_bytes_max },
             live: Live::default(),
@@ -163,7 +168,7 @@ impl Engine {
             last_order: 0,
             grants: 0,
             overfull: Vec::new(),
-            pruned: 0,
+            epoch_floor: Epoch::default(),
             payload_bytes_max,
             latest: Timestamp(0),
             replaying: true,
@@ -215,6 +220,20 @@ impl Engine {
     /// How many tasks there are, in any state.
     pub fn task_count(&self) -> usize {
         self.index.len()
+    }
+
+    fn timer(&mut self, at: u64, purpose: Purpose, slot: SlotId) -> Timer {
+        self.timer_count += 1;
+        Timer { at, number: self.timer_count, purpose, slot }
+    }
+
+    /// Sets a timer on the calendar.
+    fn ring_at(&mut self, at: Timestamp, purpose: Purpose, slot: SlotId) {
+        let timer = self.timer(at.0, purpose, slot);
+        match purpose {
+            Purpose::Forget | Purpose::FreeKey => self.kept.set(timer),
+            _ => self.wall.set(timer),
+        }
     }
 
     fn rules(&self, slot: SlotId) -> Rules {

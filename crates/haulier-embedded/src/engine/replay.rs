@@ -7,13 +7,13 @@ use haulier_core::{Kind, Priority, QueueName, State, Timestamp, WorkerId, limits
 
 use crate::codec::{Malformed, narrow};
 use crate::detail::{Delivery, Holding, Step};
-use crate::engine::change::{Holder, nanos};
+use crate::engine::change::Holder;
 use crate::engine::{Engine, Now};
 use crate::index::{Slot, SlotId};
 use crate::place::{Extent, Position};
 use crate::record::Record;
 use crate::snapshot::Snapshot;
-use crate::timers::Purpose;
+use crate::timers::{Purpose, Timers};
 
 /// What records of one frame share.
 #[derive(Debug, Default)]
@@ -101,10 +101,10 @@ impl Engine {
     fn replay_time(&mut self, context: &mut Context, now: Timestamp, order: u64) {
         context.now = now;
         self.latest = self.latest.max(now);
-        while let Some((_, purpose, slot)) = self.wall.ring(now.0) {
+        while let Some(timer) = self.wall.ring(now.0) {
             // What expired or was forgotten stands in records; what became available does not.
-            if purpose == Purpose::Due {
-                self.promote(now, slot);
+            if timer.purpose == Purpose::Due {
+                self.promote(now, timer.slot);
             }
         }
         self.last_order = self.last_order.max(order);
@@ -142,7 +142,7 @@ impl Engine {
         queue.accepted += 1;
         *queue.counts.slot(snapshot.standing.state) += 1;
         if matches!(snapshot.standing.state, State::Scheduled | State::Retryable) {
-            self.wall.set(snapshot.due_at.0, Purpose::Due, slot);
+            self.ring_at(snapshot.due_at, Purpose::Due, slot);
         }
         self.restore_detail(slot, snapshot, parts)
     }
@@ -194,7 +194,7 @@ impl Engine {
                 hard_end: Duration::ZERO,
                 ttl,
                 logged_ttl: ttl,
-                armed: Duration::ZERO,
+                timer: 0,
             });
         }
         self.live.bytes += detail.footprint();
@@ -207,50 +207,28 @@ impl Engine {
         self.replaying = false;
         self.index.sort_arrivals();
         self.remembered.sort();
-        let due: Vec<SlotId> = std::iter::from_fn(|| self.wall.ring(now.wall.0))
-            .filter(|(_, purpose, _)| *purpose == Purpose::Due)
-            .map(|(_, _, slot)| slot)
-            .collect();
-        let mut lined: Vec<(u64, SlotId)> = Vec::new();
-        let mut kept: Vec<(Timestamp, SlotId)> = Vec::new();
-        let mut held: Vec<SlotId> = Vec::new();
-        let mut expiring: Vec<(Timestamp, SlotId)> = Vec::new();
+        self.wall = Timers::default();
+        let mut kept: Vec<(Timestamp, u64, SlotId)> = Vec::new();
+        let mut pending: Vec<(u64, SlotId)> = Vec::new();
         for (slot, place) in self.index.iter() {
-            let detail = self.details.get(&slot);
-            match place.state {
-                State::Available => lined.push((place.order, slot)),
-                State::Running => held.push(slot),
-                State::Scheduled | State::Retryable => {}
-                State::Completed | State::Cancelled | State::Dead => {
-                    let finished = detail.and_then(|detail| detail.finished_at);
-                    kept.push((finished.unwrap_or_default(), slot));
-                }
+            if place.state.is_final() {
+                let finished = self.details.get(&slot).and_then(|detail| detail.finished_at);
+                kept.push((finished.unwrap_or_default(), place.order, slot));
+            } else {
+                pending.push((place.order, slot));
             }
-            if let Some(at) = detail.and_then(|detail| detail.expires_at)
-                && !place.state.is_final()
-            {
-                expiring.push((at, slot));
-            }
-        }
-        lined.sort_unstable();
-        self.last_order = self.last_order.max(lined.last().map_or(0, |(order, _)| *order));
-        for (_, slot) in lined {
-            self.lines.push_ready(&mut self.index, slot);
         }
         kept.sort_unstable();
-        for (_, slot) in kept {
-            self.keep(slot);
+        pending.sort_unstable();
+        let newest = kept.iter().map(|(_, order, _)| *order).chain(pending.last().map(|it| it.0));
+        self.last_order = newest.fold(self.last_order, u64::max);
+        for (_, _, slot) in kept {
+            self.keep(now.wall, slot);
         }
-        for (at, slot) in expiring {
-            self.wall.set(at.0, Purpose::Expire, slot);
+        for (_, slot) in pending {
+            self.set_going(now, slot);
         }
-        for slot in held {
-            self.renew_at_start(now, slot);
-        }
-        for slot in due {
-            self.promote(now.wall, slot);
-        }
-        self.workers.all_seen(now.mono);
+        self.workers.forget_all();
         for queue in &mut self.lines.queues {
             (queue.accepted, queue.removed, queue.finished) = (queue.counts.total(), 0, 0);
         }
@@ -258,6 +236,21 @@ impl Engine {
         self.news = crate::engine::News::default();
     }
 
+    /// A task that is not final joins its line, or gets its timers.
+    fn set_going(&mut self, now: Now, slot: SlotId) {
+        match self.index[slot].state {
+            State::Available => self.lines.push_ready(&mut self.index, slot),
+            State::Running => self.renew_at_start(now, slot),
+            _ => self.ring_at(self.index[slot].due_at(), Purpose::Due, slot),
+        }
+        let expires_at = self.details.get(&slot).and_then(|detail| detail.expires_at);
+        if let Some(at) = expires_at {
+            self.ring_at(at, Purpose::Expire, slot);
+        }
+    }
+
+    /// A lease gets its full ttl again, never less than was promised. How long its attempt may run in all
+    /// is counted on the calendar meanwhile.
     fn renew_at_start(&mut self, now: Now, slot: SlotId) {
         let timeout = self.rules(slot).timeout;
         let Some(detail) = self.details.get_mut(&slot) else { return };
@@ -267,11 +260,10 @@ impl Engine {
         let ran = now.wall.since(leased_at.unwrap_or(now.wall));
         lease.ttl = lease.logged_ttl;
         lease.deadline = now.mono + lease.ttl;
-        lease.hard_end = now.mono + (timeout + STOP_GRACE).saturating_sub(ran).max(lease.ttl);
+        lease.hard_end = now.mono + (timeout + STOP_GRACE).saturating_sub(ran);
         if cancelled {
             lease.hard_end = lease.hard_end.min(lease.deadline + STOP_GRACE);
         }
-        lease.armed = lease.deadline;
-        self.mono.set(nanos(lease.deadline), Purpose::Lease, slot);
+        self.set_lease_timer(slot);
     }
 }

@@ -104,7 +104,7 @@ impl Engine {
             return Settled::Stale;
         };
         let overruled = standing.cancel_requested && *outcome != Outcome::Cancelled;
-        let how = Ended::from(outcome);
+        let how = if overruled { Ended::Cancelled } else { Ended::from(outcome) };
         let end = End { how, at: now.wall, late, overruled, state: next.state };
         let change = Change {
             id: key.task,
@@ -127,7 +127,6 @@ impl Engine {
         };
         self.happen(now, change, None, has_part.then_some(&part), records);
         records.give_back(part);
-        self.trim_completed(now, slot, records);
         answer(&end)
     }
 
@@ -136,18 +135,6 @@ impl Engine {
         match self.details.get(&slot) {
             Some(detail) => detail.standing(place),
             None => crate::detail::Detail::default().standing(place),
-        }
-    }
-
-    /// The queue keeps so many completed tasks; the oldest go first.
-    fn trim_completed(&mut self, now: Now, slot: SlotId, records: &mut Tail) {
-        let line = self.index[slot].line;
-        let state = self.lines.queue_of(line);
-        if state.completed.len() > state.settings.retain.completed_count
-            && let Some(oldest) = state.completed.head()
-        {
-            self.pruned += 1;
-            self.drop_task(now, oldest, records);
         }
     }
 }

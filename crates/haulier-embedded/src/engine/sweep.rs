@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use haulier_core::{Ended, Event, Standing, State, Swept, Timestamp, transition};
+use haulier_core::{Ended, Event, Standing, State, Swept, Timestamp, limits, transition};
 
 use crate::codec::wide;
 use crate::engine::change::nanos;
@@ -11,42 +11,74 @@ use crate::engine::{Engine, Now};
 use crate::index::SlotId;
 use crate::log::Tail;
 use crate::record::{Change, Happened};
-use crate::timers::Purpose;
+use crate::timers::{Purpose, Timer};
 
 impl Engine {
-    /// One slice: at most `budget` tasks are touched.
-    pub fn sweep(&mut self, now: Now, budget: usize, records: &mut Tail) -> Swept {
-        let mut swept = Swept { pruned: std::mem::take(&mut self.pruned), ..Swept::default() };
+    /// One slice of everything: at most `budget` tasks are touched.
+    pub(super) fn sweep(&mut self, now: Now, budget: usize, records: &mut Tail) -> Swept {
+        let mut left = budget;
+        let mut swept = self.tick(now, &mut left, records);
         self.remembered.expire(now.wall);
-        for _ in 0..budget {
-            if let Some((at, purpose, slot)) = self.wall.ring(now.wall.0) {
-                self.ring_wall(now, (at, purpose, slot), &mut swept, records);
-            } else if let Some((at, _, slot)) = self.mono.ring(nanos(now.mono)) {
-                swept.lost += u64::from(self.run_out(now, at, slot, records));
-            } else if let Some(slot) = self.overfull_oldest() {
+        self.workers.forget_silent(now.mono);
+        while left > 0 {
+            if let Some(timer) = self.kept.ring(now.wall.0) {
+                if timer.purpose == Purpose::FreeKey {
+                    self.free_key(now.wall, timer.slot);
+                } else {
+                    swept.pruned += u64::from(self.prune(now, timer.slot, records));
+                }
+            } else if let Some(slot) = self.excess() {
                 self.drop_task(now, slot, records);
                 swept.pruned += 1;
             } else {
                 break;
             }
+            left -= 1;
         }
-        self.tidy_timers();
-        swept.next = self.next_timer(now).unwrap_or(Duration::MAX).min(Duration::from_mins(1));
+        let kept = self.kept.next().map(|timer| Self::until(now, timer.at));
+        let next = self.next_timer(now).into_iter().chain(kept).min();
+        let idle = limits::WORKER_FORGOTTEN_AFTER;
+        let more = left == 0 || !self.overfull.is_empty();
+        swept.next = if more { Duration::ZERO } else { next.unwrap_or(idle).min(idle) };
         swept
     }
 
-    fn ring_wall(
-        &mut self,
-        now: Now,
-        (_, purpose, slot): (u64, Purpose, SlotId),
-        swept: &mut Swept,
-        records: &mut Tail,
-    ) {
-        match purpose {
-            Purpose::Due => swept.promoted += u64::from(self.promote(now.wall, slot)),
-            Purpose::Expire => swept.expired += u64::from(self.expire(now, slot, records)),
-            Purpose::Forget => swept.pruned += u64::from(self.prune(now, slot, records)),
-            Purpose::Lease => {}
+    /// One slice of what cannot wait: tasks that are due, leases that ran out. `left` is how many tasks
+    /// may be touched.
+    pub fn tick(&mut self, now: Now, left: &mut usize, records: &mut Tail) -> Swept {
+        let mut swept = Swept::default();
+        while *left > 0 {
+            let Some(timer) = self.ring_next(now) else { break };
+            let slot = timer.slot;
+            match timer.purpose {
+                Purpose::Due => swept.promoted += u64::from(self.promote(now.wall, slot)),
+                Purpose::Expire => swept.expired += u64::from(self.expire(now, slot, records)),
+                Purpose::Lease => {
+                    swept.lost += u64::from(self.run_out(now, timer.number, slot, records));
+                }
+                Purpose::FreeKey | Purpose::Forget => {}
+            }
+            *left -= 1;
+        }
+        self.tidy_timers();
+        swept
+    }
+
+    /// The next timer that is due, in the order of both clocks: so the order of a line does not depend on
+    /// when somebody looked.
+    fn ring_next(&mut self, now: Now) -> Option<Timer> {
+        let wall = self.wall.next().filter(|timer| timer.at <= now.wall.0);
+        let mono = self.mono.next().filter(|timer| timer.at <= nanos(now.mono));
+        let by_calendar = |timer: Timer| {
+            let ago = (nanos(now.mono) - timer.at) / 1_000_000;
+            (now.wall.0.saturating_sub(ago), timer.number)
+        };
+        match (wall, mono) {
+            (Some(wall), Some(mono)) if by_calendar(mono) < (wall.at, wall.number) => {
+                self.mono.ring(nanos(now.mono))
+            }
+            (None, Some(_)) => self.mono.ring(nanos(now.mono)),
+            _ => self.wall.ring(now.wall.0),
         }
     }
 
@@ -62,15 +94,10 @@ impl Engine {
         true
     }
 
-    /// A lease ran out, unless a beat moved its end since the timer was set.
-    fn run_out(&mut self, now: Now, at: u64, slot: SlotId, records: &mut Tail) -> bool {
-        let Some(detail) = self.details.get_mut(&slot) else { return false };
-        let Some(lease) = detail.lease.as_mut().filter(|lease| nanos(lease.armed) == at) else {
-            return false;
-        };
-        if lease.deadline > now.mono {
-            lease.armed = lease.deadline;
-            self.mono.set(nanos(lease.deadline), Purpose::Lease, slot);
+    /// A lease ran out, unless a beat has set another timer since.
+    fn run_out(&mut self, now: Now, number: u64, slot: SlotId, records: &mut Tail) -> bool {
+        let Some(detail) = self.details.get(&slot) else { return false };
+        if detail.lease.as_ref().is_none_or(|lease| lease.timer != number) {
             return false;
         }
         let epoch = detail.epoch;
@@ -121,7 +148,7 @@ impl Engine {
         }
         let forget_at = self.forget_at(slot);
         if forget_at > now.wall {
-            self.wall.set(forget_at.0, Purpose::Forget, slot);
+            self.ring_at(forget_at, Purpose::Forget, slot);
             return false;
         }
         self.drop_task(now, slot, records);
@@ -129,45 +156,47 @@ impl Engine {
     }
 
     /// The oldest completed task of a queue that keeps more than it should.
-    fn overfull_oldest(&mut self) -> Option<SlotId> {
+    fn excess(&mut self) -> Option<SlotId> {
         while let Some(queue) = self.overfull.last() {
-            let state = &self.lines.queues[wide(*queue)];
-            if state.completed.len() > state.settings.retain.completed_count {
-                return state.completed.head();
+            if let Some(oldest) = self.lines.queues[wide(*queue)].excess() {
+                return Some(oldest);
             }
             self.overfull.pop();
         }
         None
     }
 
-    /// How long until something happens by itself.
+    fn until(now: Now, at: u64) -> Duration {
+        Duration::from_millis(at.saturating_sub(now.wall.0))
+    }
+
+    /// How long until something cannot wait any longer.
     pub fn next_timer(&self, now: Now) -> Option<Duration> {
-        if !self.overfull.is_empty() {
-            return Some(Duration::ZERO);
-        }
-        let wall = self.wall.next().map(|at| Duration::from_millis(at.saturating_sub(now.wall.0)));
-        let mono = self.mono.next().map(|at| Duration::from_nanos(at).saturating_sub(now.mono));
+        let wall = self.wall.next().map(|timer| Self::until(now, timer.at));
+        let mono = self.mono.next();
+        let mono = mono.map(|timer| Duration::from_nanos(timer.at).saturating_sub(now.mono));
         wall.into_iter().chain(mono).min()
     }
 
     fn tidy_timers(&mut self) {
-        let running = self.details.len();
         let (index, details) = (&self.index, &self.details);
-        let lease_of = |slot| details.get(&slot).and_then(|detail| detail.lease.as_ref());
-        self.mono.tidy(running, |at, _, slot| {
-            lease_of(slot).is_some_and(|lease| nanos(lease.armed) == at)
+        let detail_of = |slot| details.get(&slot);
+        self.mono.tidy(details.len(), |timer| {
+            let lease = detail_of(timer.slot).and_then(|detail| detail.lease.as_ref());
+            lease.is_some_and(|lease| lease.timer == timer.number)
         });
-        self.wall.tidy(2 * self.index.len(), |at, purpose, slot| {
-            let place = &index[slot];
+        self.wall.tidy(2 * index.len(), |timer| {
+            let place = &index[timer.slot];
+            let expires_at = || detail_of(timer.slot).and_then(|detail| detail.expires_at);
             place.definition.segment != 0
-                && match purpose {
-                    Purpose::Due => is_pending(place.state) && place.due_at().0 == at,
-                    Purpose::Forget => place.state.is_final(),
-                    Purpose::Expire | Purpose::Lease => {
-                        let detail = details.get(&slot);
-                        detail.and_then(|detail| detail.expires_at).is_some_and(|end| end.0 == at)
-                    }
+                && match timer.purpose {
+                    Purpose::Due => is_pending(place.state) && place.due_at().0 == timer.at,
+                    _ => expires_at().is_some_and(|end| end.0 == timer.at),
                 }
+        });
+        self.kept.tidy(2 * index.len(), |timer| {
+            let place = &index[timer.slot];
+            place.definition.segment != 0 && place.state.is_final()
         });
     }
 }

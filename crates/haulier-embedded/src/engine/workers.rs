@@ -14,6 +14,8 @@ pub struct WorkerState {
     /// What operators want of it.
     pub directive: Directive,
     seen: Duration,
+    /// It was heard of since the store was opened; before that only its leases are known.
+    heard: bool,
     leases: u64,
     /// When it was granted a task last, counted in grants; zero: never.
     pub last_grant: u64,
@@ -35,6 +37,7 @@ impl Workers {
         }
         let state = self.known.entry_ref(worker).or_default();
         state.seen = now;
+        state.heard = true;
         state
     }
 
@@ -45,7 +48,7 @@ impl Workers {
 
     /// A worker that was heard of.
     pub fn find(&mut self, worker: &WorkerId) -> Option<&mut WorkerState> {
-        self.known.get_mut(worker)
+        self.known.get_mut(worker).filter(|state| state.heard)
     }
 
     /// It got a task.
@@ -60,12 +63,9 @@ impl Workers {
         }
     }
 
-    /// Everything is as if heard of now: after a restart.
-    pub fn all_seen(&mut self, now: Duration) {
-        self.known.retain(|_, state| {
-            state.seen = now;
-            state.leases > 0
-        });
+    /// After a restart nobody has been heard of yet.
+    pub fn forget_all(&mut self) {
+        self.known.retain(|_, state| state.leases > 0);
     }
 
     /// Forgets the silent ones that hold nothing.
@@ -100,7 +100,8 @@ impl Workers {
             leases: state.leases,
             silent_for: now.saturating_sub(state.seen),
         };
-        let mut views: Vec<WorkerView> = self.known.iter().map(view).collect();
+        let heard = self.known.iter().filter(|(_, state)| state.heard);
+        let mut views: Vec<WorkerView> = heard.map(view).collect();
         views.sort_unstable_by(|a, b| a.worker.cmp(&b.worker));
         views
     }
