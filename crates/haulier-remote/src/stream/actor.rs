@@ -50,6 +50,8 @@ struct Credit {
     reply: oneshot::Sender<Result<Vec<Lease>>>,
     /// What has come so far of a claim that is larger than a frame.
     got: Vec<Lease>,
+    /// The caller waits for the word that nothing will come.
+    withdrawn: bool,
 }
 
 /// A batch without an answer.
@@ -184,9 +186,13 @@ impl Actor {
         self.used_at = self.now();
         match command {
             Command::Credit { number, want, reply } => {
+                if want.ttl < self.ttl {
+                    self.tick = self.net.clock.sleep(want.ttl / 12);
+                }
                 self.ttl = want.ttl;
                 let frame = credit(number, &want);
-                self.credits.insert(number, Credit { want, reply, got: Vec::new() });
+                let held = Credit { want, reply, got: Vec::new(), withdrawn: false };
+                self.credits.insert(number, held);
                 self.send(frame);
             }
             Command::Settle { ends, reply } => {
@@ -257,8 +263,11 @@ impl Actor {
             let sent = self.send(pending.what.frame(batch));
             self.pending.insert(batch, Pending { sent: pending.sent || sent, ..pending });
         }
-        let again: Vec<Up> =
-            self.credits.iter().map(|(number, held)| credit(*number, &held.want)).collect();
+        let again = |(number, held): (&u64, &Credit)| {
+            let max = if held.withdrawn { 0 } else { held.want.max };
+            credit(*number, &Want { max, ..held.want.clone() })
+        };
+        let again: Vec<Up> = self.credits.iter().map(again).collect();
         for frame in again {
             self.send(frame);
         }
@@ -279,10 +288,11 @@ impl Actor {
             self.net.failed(live.server);
             tracing::debug!(worker = %self.worker, "a stream was lost: {error:#}");
         }
-        // A claim of which a part has come is answered with that part; the rest runs out.
-        let parts: Vec<u64> =
-            self.credits.iter().filter(|(_, held)| !held.got.is_empty()).map(|(n, _)| *n).collect();
-        for number in parts {
+        // A claim of which a part has come is answered with that part; the rest runs out. Who no longer
+        // waits is answered with nothing.
+        let over = |held: &Credit| held.withdrawn || !held.got.is_empty();
+        let over = self.credits.iter().filter(|(_, held)| over(held));
+        for number in over.map(|(number, _)| *number).collect::<Vec<_>>() {
             self.answer(number);
         }
         let now = self.now();
@@ -325,12 +335,14 @@ impl Actor {
     fn take_back(&mut self) {
         let back = self.desk.take_back();
         for number in back.credits {
-            let Some(held) = self.credits.get(&number) else { continue };
-            if matches!(self.line, Line::Up(_)) {
-                let nothing = Want { max: 0, ..held.want.clone() };
-                self.send(credit(number, &nothing));
-            } else if let Some(held) = self.credits.remove(&number) {
+            let Some(held) = self.credits.get_mut(&number) else { continue };
+            held.withdrawn = true;
+            let nothing = Want { max: 0, ..held.want.clone() };
+            if !self.send(credit(number, &nothing))
+                && let Some(held) = self.credits.remove(&number)
+            {
                 let answer = self.trouble.clone().map_or(Ok(Vec::new()), Err);
+                // A caller that is gone wants no answer.
                 drop(held.reply.send(answer));
             }
         }
@@ -389,7 +401,7 @@ impl Actor {
             if let Some(held) = self.credits.remove(&number) {
                 drop(held.reply.send(Err(error)));
             }
-        } else if held.got.is_empty() && !dead.is_empty() && !deliver.more {
+        } else if held.got.is_empty() && !dead.is_empty() && !deliver.more && !held.withdrawn {
             // All that came was too old: the caller still waits.
             let frame = credit(number, &held.want);
             self.send(frame);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haulier_core::{
-    Beat, Code, Held, Kind, LeaseBeat, ManualClock, NewTask, Outcome, Payload, Queue, QueueName,
-    Settled, Settlement, State, Store, TaskId, Want, WorkerId, limits,
+    Beat, Code, Held, Include, Inspect, Kind, LeaseBeat, ManualClock, NewTask, Outcome, Payload,
+    Queue, QueueName, Settled, Settlement, State, Store, TaskId, Want, WorkerId, limits,
 };
 use haulier_memory::MemoryStore;
 
@@ -122,6 +122,9 @@ async fn batches_larger_than_a_message_are_cut_and_answered_in_order() {
         outcome: Outcome::Complete { result: Some(lease.task.payload.clone()) },
     };
     let settled = within(link.remote.settle(got[0].iter().map(end).collect())).await.unwrap();
+    let views = link.remote.get(ids, Include::ALL, Duration::ZERO);
+    let views = within(views).await.unwrap();
+    assert!(views.iter().all(|view| view.as_ref().unwrap().result.is_some()));
     assert!(settled.iter().all(|answer| matches!(answer, Settled::Applied { late: false, .. })));
     link.end().await;
 }
