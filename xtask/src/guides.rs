@@ -8,37 +8,68 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::{metadata, root};
+use crate::{metadata, tidy};
 
-/// The documents that are run, from the root.
-const GUIDES: [&str; 4] = [
-    "docs/start.md",
-    "docs/guides/http.md",
-    "docs/guides/any-language-worker.md",
-    "docs/operations/durability-and-recovery.md",
-];
+/// Seconds that a guide may take; one that hangs is wrong, too.
+const PATIENCE: &str = "120";
+
+/// Where the command line is documented.
+const REFERENCE: &str = "docs/reference/cli.md";
 
 /// The address that the documents name; the server that they are run against listens elsewhere.
 const ADDRESS: &str = "http://127.0.0.1:7420";
 
-/// Runs every guide.
+/// Runs every guide, and compares the reference with the commands that there are.
 pub fn run() -> Result<(), String> {
     let target = metadata::read()?.target_directory;
     let programs = target.join("debug");
-    for guide in GUIDES {
-        let text = fs::read_to_string(root().join(guide)).map_err(|e| format!("{guide}: {e}"))?;
-        let blocks = shell_blocks(&text);
-        println!("   {guide}: {} blocks", blocks.len());
-        let place = target.join("guides").join(guide.replace('/', "-"));
-        fresh(&place)?;
-        let mut server = Server::start(&programs, &place)?;
-        let script = format!("set -euo pipefail\n{}", blocks.concat());
-        let outcome =
-            type_in(&script.replace(ADDRESS, &server.url), &server.url, &programs, &place);
-        server.stop();
-        outcome.map_err(|why| format!("{guide}: {why}"))?;
+    let files = tidy::read_repository()?;
+    let documents = files.iter().filter(|file| file.path.starts_with("docs/"));
+    for guide in documents.clone() {
+        let blocks = shell_blocks(&guide.text);
+        if !blocks.is_empty() {
+            println!("   {}: {} blocks", guide.path, blocks.len());
+            let place = target.join("guides").join(guide.path.replace('/', "-"));
+            follow(&blocks, &programs, &place).map_err(|why| format!("{}: {why}", guide.path))?;
+        }
     }
-    Ok(())
+    let reference = documents.clone().find(|file| file.path == REFERENCE);
+    undocumented(&help(&programs)?, reference.map_or("", |file| &file.text))
+}
+
+/// Types the blocks of one guide, against a server of its own.
+fn follow(blocks: &[String], programs: &Path, place: &Path) -> Result<(), String> {
+    fresh(place)?;
+    let mut server = Server::start(programs, place)?;
+    let script = format!("set -euo pipefail\n{}", blocks.concat());
+    let outcome = type_in(&script.replace(ADDRESS, &server.url), &server.url, programs, place);
+    server.stop();
+    outcome
+}
+
+/// What the command line says of itself.
+fn help(programs: &Path) -> Result<String, String> {
+    let program = programs.join("haulier");
+    let output = Command::new(&program)
+        .arg("--help")
+        .output()
+        .map_err(|error| format!("{} could not be started: {error}", program.display()))?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Fails if a command that `--help` lists is not in the reference.
+fn undocumented(help: &str, reference: &str) -> Result<(), String> {
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let names = commands
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+        .filter(|name| !name.is_empty() && *name != "help");
+    let is_missing = |name: &&str| !reference.contains(&format!("`haulier {name}"));
+    let missing: Vec<&str> = names.filter(is_missing).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{REFERENCE} does not name the commands {}", missing.join(", ")))
 }
 
 /// An empty directory for a guide to litter.
@@ -74,14 +105,14 @@ fn shell_blocks(text: &str) -> Vec<String> {
 /// Types a script into a shell that finds our programs first.
 fn type_in(script: &str, url: &str, programs: &Path, place: &Path) -> Result<(), String> {
     let path = std::env::var("PATH").unwrap_or_default();
-    let output = Command::new("bash")
-        .args(["-c", script])
+    let output = Command::new("timeout")
+        .args([PATIENCE, "bash", "-c", script])
         .current_dir(place)
         .env("PATH", format!("{}:{path}", programs.display()))
         .env("HAULIER_URL", url)
         .stdin(Stdio::null())
         .output()
-        .map_err(|error| format!("bash could not be started: {error}"))?;
+        .map_err(|error| format!("timeout could not be started: {error}"))?;
     if output.status.success() {
         return Ok(());
     }
@@ -101,17 +132,17 @@ impl Server {
         let mut child = Command::new(&program)
             .args(["dev", "--listen", "127.0.0.1:0"])
             .current_dir(place)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
             .map_err(|error| format!("{} could not be started: {error}", program.display()))?;
-        let mut lines =
-            child.stderr.take().map(BufReader::new).into_iter().flat_map(BufRead::lines);
-        let url = lines.by_ref().map_while(Result::ok).find_map(|line| find_url(&line));
-        // The rest is read and dropped, or the server would one day wait for a reader.
-        std::thread::spawn(move || lines.for_each(drop));
-        if let Some(url) = url {
-            return Ok(Self { child, url });
+        // The address is all that it prints on standard output, once it listens.
+        let mut url = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            BufReader::new(stdout).read_line(&mut url).map_err(|error| error.to_string())?;
+        }
+        if !url.is_empty() {
+            return Ok(Self { child, url: url.trim().to_owned() });
         }
         let ended = child.wait().map_err(|error| error.to_string())?;
         Err(format!("haulier dev said no address and ended with {ended}"))
@@ -122,15 +153,6 @@ impl Server {
         drop(self.child.kill());
         drop(self.child.wait());
     }
-}
-
-/// The first address in a line that the server prints.
-fn find_url(line: &str) -> Option<String> {
-    let at = line.find("http://127.0.0.1:")?;
-    let address = &line[at..];
-    let ends = |c: char| !(c.is_alphanumeric() || ":/.".contains(c));
-    let end = address.find(ends).unwrap_or(address.len());
-    Some(address[..end].trim_end_matches('/').to_owned())
 }
 
 #[cfg(test)]
@@ -144,10 +166,9 @@ mod tests {
     }
 
     #[test]
-    fn the_address_is_found_wherever_it_stands() {
-        let found = |line| find_url(line).unwrap_or_default();
-        assert_eq!(found("API  http://127.0.0.1:4711/ (curl)"), "http://127.0.0.1:4711");
-        assert_eq!(found("\"http://127.0.0.1:80\""), "http://127.0.0.1:80");
-        assert_eq!(found("no address"), "");
+    fn a_command_that_the_reference_does_not_name_is_found() {
+        let help = "Usage: x\n\nCommands:\n  dev    A server\n         of yours\n  help   This\n\nOptions:\n  -h\n";
+        assert!(undocumented(help, "| `haulier dev` |").is_ok());
+        assert!(undocumented(help, "| `haulier serve` |").is_err());
     }
 }

@@ -94,7 +94,7 @@ fn text_of<'a>(files: &'a [File], path: &str) -> &'a str {
 }
 
 /// Every text file that people write, sorted by path.
-fn read_repository() -> Result<Vec<File>, String> {
+pub fn read_repository() -> Result<Vec<File>, String> {
     let mut files = Vec::new();
     walk(&root(), "", &mut files)?;
     files.sort_by(|a: &File, b: &File| a.path.cmp(&b.path));
