@@ -51,9 +51,12 @@ pub(crate) fn listen(
     let mut server = axum_server::from_tcp(listener)?
         .acceptor(NoDelayAcceptor::new())
         .first_request_timeout(FIRST_REQUEST_TIMEOUT)
-        .accept_error_handler(|_, error| match error.kind() {
-            io::ErrorKind::ConnectionRefused => tracing::debug!("connection closed: {error}"),
-            _ => tracing::warn!("cannot accept a connection: {error}"),
+        .accept_error_handler(|_, error| {
+            if error.kind() == io::ErrorKind::ConnectionRefused {
+                tracing::debug!("connection closed: {error}");
+            } else {
+                tracing::warn!("cannot accept a connection: {error}");
+            }
         })
         .handle(handle);
     let builder = server.http_builder();

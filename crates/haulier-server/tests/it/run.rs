@@ -113,7 +113,7 @@ async fn a_directory_that_cannot_be_used_is_an_io_error() {
 
 #[tokio::test]
 async fn a_drain_lets_running_calls_end_and_begins_nothing_new() {
-    let mut site = Site::start().await;
+    let mut site = Site::start();
     let id = site.enqueue(r#"{"kind":"a"}"#).await;
     // A connection that stays open over the drain, as a keep-alive client's does.
     let mut kept = site.connect().await;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use haulier_core::{Inspect, ManualClock, SeededEntropy, State, Store, TaskId};
+use haulier_core::{Include, Inspect, ManualClock, SeededEntropy, State, Store, TaskId};
 use haulier_memory::MemoryStore;
 use haulier_server::{Config, Server, StartError};
 use serde_json::Value;
@@ -32,12 +32,12 @@ pub fn config() -> Config {
 }
 
 impl Site {
-    pub async fn start() -> Self {
-        Self::start_with(|store| store).await
+    pub fn start() -> Self {
+        Self::start_with(|store| store)
     }
 
     /// A server over a memory store that was changed before it serves.
-    pub async fn start_with(change: impl FnOnce(MemoryStore) -> MemoryStore) -> Self {
+    pub fn start_with(change: impl FnOnce(MemoryStore) -> MemoryStore) -> Self {
         let clock = ManualClock::new();
         let store = Arc::new(change(MemoryStore::new(Arc::new(clock.clone()))));
         let entropy = Arc::new(SeededEntropy::from_u64(7));
@@ -88,17 +88,18 @@ impl Site {
         headers: &str,
         body: Option<&[u8]>,
     ) -> Answer {
-        let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n{headers}");
-        if !headers.to_ascii_lowercase().contains("host:") {
-            request += &format!("Host: {}\r\n", self.address);
+        let given = headers.to_ascii_lowercase();
+        let mut lines = vec![format!("{method} {path} HTTP/1.1"), "Connection: close".to_owned()];
+        if !given.contains("host:") {
+            lines.push(format!("Host: {}", self.address));
         }
         if let Some(body) = body {
-            if !headers.to_ascii_lowercase().contains("content-type:") {
-                request += "Content-Type: application/json\r\n";
+            lines.push(format!("Content-Length: {}", body.len()));
+            if !given.contains("content-type:") {
+                lines.push("Content-Type: application/json".to_owned());
             }
-            request += &format!("Content-Length: {}\r\n", body.len());
         }
-        let mut bytes = (request + "\r\n").into_bytes();
+        let mut bytes = format!("{}\r\n{headers}\r\n", lines.join("\r\n")).into_bytes();
         bytes.extend_from_slice(body.unwrap_or_default());
         self.send(&bytes).await
     }
@@ -134,7 +135,7 @@ impl Site {
     }
 
     pub async fn state(&self, id: TaskId) -> State {
-        let views = Inspect::get(&*self.store, vec![id], Default::default(), Duration::ZERO);
+        let views = Inspect::get(&*self.store, vec![id], Include::default(), Duration::ZERO);
         views.await.unwrap()[0].as_ref().unwrap().state()
     }
 }

@@ -19,7 +19,7 @@ async fn kill(site: &Site) {
 
 #[tokio::test]
 async fn a_task_is_cancelled_rerun_and_deleted_by_its_id() {
-    let site = Site::start().await;
+    let site = Site::start();
     let id = site.enqueue(r#"{"kind":"a"}"#).await;
     let act = |verb: &str| format!("/api/v1/tasks/{id}:{verb}");
     let cancelled = site.call("POST", &act("cancel"), None).await;
@@ -36,7 +36,7 @@ async fn a_task_is_cancelled_rerun_and_deleted_by_its_id() {
 
 #[tokio::test]
 async fn a_running_task_is_not_deleted() {
-    let site = Site::start().await;
+    let site = Site::start();
     let id = site.enqueue(r#"{"kind":"a"}"#).await;
     site.lease("w", 1).await;
     site.call("DELETE", &format!("/api/v1/tasks/{id}"), None).await.problem(409, "final");
@@ -45,7 +45,7 @@ async fn a_running_task_is_not_deleted() {
 
 #[tokio::test]
 async fn a_verb_that_does_not_exist_is_not_found_and_a_missing_one_not_allowed() {
-    let site = Site::start().await;
+    let site = Site::start();
     site.call("POST", &format!("/api/v1/tasks/{NOBODY}:explode"), None)
         .await
         .problem(404, "not_found");
@@ -55,7 +55,7 @@ async fn a_verb_that_does_not_exist_is_not_found_and_a_missing_one_not_allowed()
 
 #[tokio::test]
 async fn a_list_of_ids_is_answered_one_by_one_in_order() {
-    let site = Site::start().await;
+    let site = Site::start();
     let first = site.enqueue(r#"{"kind":"a"}"#).await;
     let second = site.enqueue(r#"{"kind":"a"}"#).await;
     site.call("POST", &format!("/api/v1/tasks/{second}:cancel"), None).await;
@@ -73,7 +73,7 @@ async fn a_list_of_ids_is_answered_one_by_one_in_order() {
 
 #[tokio::test]
 async fn all_that_a_filter_matches_is_counted_first_and_changed_then() {
-    let site = Site::start().await;
+    let site = Site::start();
     for queue in ["mail", "mail", "bulk"] {
         site.enqueue(&format!(r#"{{"kind":"a","queue":"{queue}"}}"#)).await;
     }
@@ -90,7 +90,7 @@ async fn all_that_a_filter_matches_is_counted_first_and_changed_then() {
 
 #[tokio::test]
 async fn a_thousand_tasks_a_call_are_changed_and_the_token_goes_on() {
-    let site = Site::start().await;
+    let site = Site::start();
     let tasks = |count: usize| json!({ "tasks": vec![json!({ "kind": "a" }); count] }).to_string();
     for count in [1_000, 1_000, 1] {
         assert_eq!(site.post("/api/v1/tasks:batch", tasks(count)).await.status, 200);
@@ -114,7 +114,7 @@ async fn a_thousand_tasks_a_call_are_changed_and_the_token_goes_on() {
 
 #[tokio::test]
 async fn ids_and_filter_exclude_each_other() {
-    let site = Site::start().await;
+    let site = Site::start();
     for body in ["{}".to_owned(), format!(r#"{{"ids":["{NOBODY}"],"filter":""}}"#)] {
         site.post("/api/v1/tasks:cancel", body).await.problem(422, "invalid");
     }
@@ -124,7 +124,7 @@ async fn ids_and_filter_exclude_each_other() {
 
 #[tokio::test]
 async fn the_dead_are_listed_with_their_reason_and_only_they_are_touched() {
-    let site = Site::start().await;
+    let site = Site::start();
     let dead = site.enqueue(r#"{"kind":"a"}"#).await;
     kill(&site).await;
     let alive = site.enqueue(r#"{"kind":"a"}"#).await;

@@ -26,7 +26,7 @@ fn the_checked_in_description_is_the_one_that_is_served() {
 
 #[tokio::test]
 async fn every_call_that_is_described_is_served() {
-    let site = Site::start().await;
+    let site = Site::start();
     let description = site.get("/openapi.json").await.json();
     let (mut calls, mut names) = (0, HashSet::new());
     for (path, item) in description["paths"].as_object().unwrap() {
@@ -72,7 +72,7 @@ async fn every_reference_in_the_description_has_its_target() {
 
 #[tokio::test]
 async fn the_server_tells_what_it_is_and_that_it_is_there() {
-    let site = Site::start().await;
+    let site = Site::start();
     let about = site.get("/api/v1/about").await.json();
     assert_eq!(about["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!((&about["store"], &about["durability"]["class"]), (&"memory".into(), &"D0".into()));

@@ -116,7 +116,7 @@ const BAD: &[Case] = &[
 
 #[tokio::test]
 async fn bad_input_is_told_what_is_wrong_and_where() {
-    let site = Site::start().await;
+    let site = Site::start();
     for (method, path, body, status, code, hint) in BAD {
         let body = (*method != "GET").then_some(*body);
         let answer = site.call(method, path, body).await;
@@ -131,7 +131,7 @@ async fn bad_input_is_told_what_is_wrong_and_where() {
 
 #[tokio::test]
 async fn a_wrong_method_is_told_which_are_right() {
-    let site = Site::start().await;
+    let site = Site::start();
     let answer = site.call("PUT", "/api/v1/tasks", None).await;
     answer.problem(405, "invalid");
     let allow = answer.header("allow").unwrap();
@@ -140,7 +140,7 @@ async fn a_wrong_method_is_told_which_are_right() {
 
 #[tokio::test]
 async fn a_body_that_is_not_named_as_json_is_not_read() {
-    let site = Site::start().await;
+    let site = Site::start();
     for kind in ["application/x-www-form-urlencoded", "text/plain", "application/xml"] {
         let headers = format!("Content-Type: {kind}\r\n");
         let answer =
@@ -157,7 +157,7 @@ async fn a_body_that_is_not_named_as_json_is_not_read() {
 
 #[tokio::test]
 async fn a_caller_that_cannot_read_json_is_told_so() {
-    let site = Site::start().await;
+    let site = Site::start();
     let accept = |kind: &str| format!("Accept: {kind}\r\n");
     let call = async |kind: &str| site.call_with("GET", "/api/v1/about", &accept(kind), None).await;
     call("text/html").await.problem(406, "invalid");
@@ -166,7 +166,7 @@ async fn a_caller_that_cannot_read_json_is_told_so() {
 
 #[tokio::test]
 async fn a_foreign_host_is_misdirected_and_a_foreign_page_forbidden() {
-    let site = Site::start().await;
+    let site = Site::start();
     site.call_with("GET", "/api/v1/about", "Host: evil.example\r\n", None)
         .await
         .problem(421, "invalid");
@@ -182,7 +182,7 @@ async fn a_foreign_host_is_misdirected_and_a_foreign_page_forbidden() {
 
 #[tokio::test]
 async fn a_request_id_is_taken_or_made_and_echoed() {
-    let site = Site::start().await;
+    let site = Site::start();
     let answer = site.call_with("GET", "/api/v1/tasks/1", "X-Request-Id: mine-17\r\n", None).await;
     assert_eq!(answer.problem(422, "invalid")["request_id"], "mine-17");
     let made = site.get("/livez").await;
@@ -194,7 +194,7 @@ async fn a_request_id_is_taken_or_made_and_echoed() {
 
 #[tokio::test]
 async fn bytes_that_are_no_http_end_the_connection_and_nothing_else() {
-    let site = Site::start().await;
+    let site = Site::start();
     let answer = site.send(b"\x16\x03\x01 this is no HTTP\r\n\r\n").await;
     assert_eq!(answer.status, 400);
     assert_eq!(site.get("/livez").await.status, 200);
@@ -202,7 +202,7 @@ async fn bytes_that_are_no_http_end_the_connection_and_nothing_else() {
 
 #[tokio::test]
 async fn every_code_has_a_page() {
-    let site = Site::start().await;
+    let site = Site::start();
     for code in Code::ALL {
         let page = site.get(&format!("/errors/{code}")).await;
         assert_eq!(page.status, 200, "{code}");

@@ -8,7 +8,7 @@ use crate::site::Site;
 
 #[tokio::test]
 async fn a_queue_tells_how_it_stands() {
-    let site = Site::start().await;
+    let site = Site::start();
     site.get("/api/v1/queues").await;
     for _ in 0..3 {
         site.enqueue(r#"{"kind":"a"}"#).await;
@@ -41,7 +41,7 @@ async fn a_queue_tells_how_it_stands() {
 
 #[tokio::test]
 async fn a_queue_exists_as_soon_as_it_is_named() {
-    let site = Site::start().await;
+    let site = Site::start();
     let queue = site.get("/api/v1/queues/never-used").await;
     assert_eq!(queue.status, 200);
     assert_eq!(queue.json()["tasks"]["available"], 0);
@@ -51,7 +51,7 @@ async fn a_queue_exists_as_soon_as_it_is_named() {
 
 #[tokio::test]
 async fn settings_are_changed_one_by_one_and_limits_lifted_by_null() {
-    let site = Site::start().await;
+    let site = Site::start();
     let patch = async |body: &str| site.call("PATCH", "/api/v1/queues/mail", Some(body)).await;
     let set =
         r#"{"paused":true,"concurrency":4,"max_tasks":1,"retain":{"completed":"2h","dead":60}}"#;
@@ -71,7 +71,7 @@ async fn settings_are_changed_one_by_one_and_limits_lifted_by_null() {
 
 #[tokio::test]
 async fn a_full_queue_refuses_and_says_when_to_come_back() {
-    let site = Site::start().await;
+    let site = Site::start();
     site.call("PATCH", "/api/v1/queues/default", Some(r#"{"max_tasks":1}"#)).await;
     site.enqueue(r#"{"kind":"a"}"#).await;
     let refused = site.post("/api/v1/tasks", r#"{"kind":"a"}"#).await;
@@ -85,7 +85,7 @@ async fn a_full_queue_refuses_and_says_when_to_come_back() {
 
 #[tokio::test]
 async fn a_paused_queue_leases_nothing() {
-    let site = Site::start().await;
+    let site = Site::start();
     site.enqueue(r#"{"kind":"a"}"#).await;
     site.call("PATCH", "/api/v1/queues/default", Some(r#"{"paused":true}"#)).await;
     assert!(site.lease("w", 1).await.is_empty());
@@ -93,7 +93,7 @@ async fn a_paused_queue_leases_nothing() {
 
 #[tokio::test]
 async fn queues_are_paged_by_name() {
-    let site = Site::start().await;
+    let site = Site::start();
     for queue in ["c", "a", "b"] {
         site.enqueue(&format!(r#"{{"kind":"k","queue":"{queue}"}}"#)).await;
     }
@@ -110,7 +110,7 @@ async fn queues_are_paged_by_name() {
 
 #[tokio::test]
 async fn workers_tell_what_they_are_and_hear_what_they_shall_do() {
-    let site = Site::start().await;
+    let site = Site::start();
     site.enqueue(r#"{"kind":"a"}"#).await;
     site.lease("w-1", 1).await;
     let about = json!({ "version": "curl/1", "queues": ["default"], "kinds": ["a"], "slots": 3 });

@@ -11,7 +11,7 @@ const ID: &str = "01997b9c-1f2e-7c3d-8a4b-5c6d7e8f9a0b";
 
 #[tokio::test]
 async fn a_task_is_inserted_once_and_existing_ever_after() {
-    let site = Site::start().await;
+    let site = Site::start();
     let task = json!({ "kind": "email.send", "id": ID, "payload": { "to": "a@b.c" } }).to_string();
     let first = site.post("/api/v1/tasks", &task).await;
     assert_eq!(first.status, 201);
@@ -32,7 +32,7 @@ async fn a_task_is_inserted_once_and_existing_ever_after() {
 
 #[tokio::test]
 async fn every_field_of_a_task_comes_out_as_it_went_in() {
-    let site = Site::start().await;
+    let site = Site::start();
     let task = json!({
         "kind": "email.send", "id": ID, "queue": "mail", "priority": 7,
         "payload": { "to": "a@b.c" }, "headers": { "b": "2", "a": "1" },
@@ -72,7 +72,7 @@ async fn every_field_of_a_task_comes_out_as_it_went_in() {
 
 #[tokio::test]
 async fn a_json_payload_is_kept_byte_for_byte() {
-    let site = Site::start().await;
+    let site = Site::start();
     let payload = r#"{"z":1,   "a":1.000000000000000000001,"z":"\u00e9","deep":[[[]]]}"#;
     let id = site.enqueue(&format!(r#"{{"kind":"a","payload": {payload} }}"#)).await;
     let views = site.store.get(vec![id], Include::ALL, Duration::ZERO).await.unwrap();
@@ -85,7 +85,7 @@ async fn a_json_payload_is_kept_byte_for_byte() {
 
 #[tokio::test]
 async fn a_payload_that_is_not_json_travels_as_base64() {
-    let site = Site::start().await;
+    let site = Site::start();
     let id = site.enqueue(r#"{"kind":"a","payload_base64":"/wA=","content_type":"image/x"}"#).await;
     let seen = site.get(&format!("/api/v1/tasks/{id}")).await.json();
     assert_eq!(seen["payload_base64"], "/wA=");
@@ -95,7 +95,7 @@ async fn a_payload_that_is_not_json_travels_as_base64() {
 
 #[tokio::test]
 async fn a_batch_answers_each_task_in_order() {
-    let site = Site::start().await;
+    let site = Site::start();
     let many = json!({ "tasks": [
         { "kind": "a", "id": ID },
         { "kind": "a", "id": ID },
@@ -114,7 +114,7 @@ async fn a_batch_answers_each_task_in_order() {
 
 #[tokio::test]
 async fn a_unique_key_returns_or_rejects_as_the_task_says() {
-    let site = Site::start().await;
+    let site = Site::start();
     let task = |rule: &str| {
         format!(r#"{{"kind":"a","unique":{{"key":"order-17","on_conflict":"{rule}"}}}}"#)
     };
@@ -126,7 +126,7 @@ async fn a_unique_key_returns_or_rejects_as_the_task_says() {
 
 #[tokio::test]
 async fn a_trace_of_the_call_is_kept_with_the_task_unless_it_has_its_own() {
-    let site = Site::start().await;
+    let site = Site::start();
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let call = async |body: &[u8]| {
         let headers = format!("traceparent: {trace}\r\n");
@@ -140,7 +140,7 @@ async fn a_trace_of_the_call_is_kept_with_the_task_unless_it_has_its_own() {
 
 #[tokio::test]
 async fn an_unknown_task_is_not_found_and_a_malformed_id_is_invalid() {
-    let site = Site::start().await;
+    let site = Site::start();
     site.get(&format!("/api/v1/tasks/{ID}")).await.problem(404, "not_found");
     let problem = site.get("/api/v1/tasks/17").await.problem(422, "invalid");
     assert_eq!(problem["errors"][0]["field"], "id");
@@ -148,7 +148,7 @@ async fn an_unknown_task_is_not_found_and_a_malformed_id_is_invalid() {
 
 #[tokio::test]
 async fn a_wait_is_answered_once_the_task_is_final() {
-    let site = Site::start().await;
+    let site = Site::start();
     let id = site.enqueue(r#"{"kind":"a"}"#).await;
     let path = format!("/api/v1/tasks/{id}?wait=20s");
     let waiting = site.get(&path);
@@ -169,7 +169,7 @@ async fn a_wait_is_answered_once_the_task_is_final() {
 
 #[tokio::test]
 async fn a_wait_ends_with_its_time_and_shows_the_task_as_it_is() {
-    let site = Site::start().await;
+    let site = Site::start();
     let id = site.enqueue(r#"{"kind":"a"}"#).await;
     let path = format!("/api/v1/tasks/{id}?wait=5");
     let begun = site.clock.monotonic();
@@ -186,13 +186,13 @@ async fn a_wait_ends_with_its_time_and_shows_the_task_as_it_is() {
         }
     })
     .await;
-    assert!(site.clock.monotonic() - begun >= Duration::from_secs(5));
+    assert!(site.clock.monotonic() >= begun + Duration::from_secs(5));
     assert_eq!(shown.json()["state"], "available");
 }
 
 #[tokio::test]
 async fn a_listing_is_paged_newest_first_and_filtered() {
-    let site = Site::start().await;
+    let site = Site::start();
     let mut ids: Vec<TaskId> = Vec::new();
     for n in 0..5 {
         site.clock.advance(Duration::from_millis(1));
@@ -230,7 +230,7 @@ async fn a_listing_is_paged_newest_first_and_filtered() {
 
 #[tokio::test]
 async fn the_same_id_from_many_callers_is_inserted_once() {
-    let site = Site::start().await;
+    let site = Site::start();
     let task = json!({ "kind": "a", "id": ID }).to_string();
     let calls = (0..32).map(|_| site.post("/api/v1/tasks", &task));
     let answers = within(futures_util::future::join_all(calls)).await;

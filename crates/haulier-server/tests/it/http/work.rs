@@ -23,7 +23,7 @@ async fn show(site: &Site, lease: &Value) -> Value {
 
 #[tokio::test]
 async fn a_lease_tells_everything_that_a_handler_needs() {
-    let site = Site::start().await;
+    let site = Site::start();
     site.enqueue(r#"{"kind":"email.send","payload":{"to":"a"},"headers":{"h":"1"},"timeout":60}"#)
         .await;
     let body = r#"{"worker":"w","queues":["default"],"kinds":["email.send"],"ttl":"10s"}"#;
@@ -40,7 +40,7 @@ async fn a_lease_tells_everything_that_a_handler_needs() {
 
 #[tokio::test]
 async fn a_lease_respects_queues_kinds_and_the_most_that_was_asked_for() {
-    let site = Site::start().await;
+    let site = Site::start();
     for (queue, kind) in [("mail", "a"), ("mail", "b"), ("bulk", "a"), ("mail", "a"), ("mail", "a")]
     {
         site.enqueue(&format!(r#"{{"kind":"{kind}","queue":"{queue}"}}"#)).await;
@@ -54,7 +54,7 @@ async fn a_lease_respects_queues_kinds_and_the_most_that_was_asked_for() {
 
 #[tokio::test]
 async fn a_waiting_lease_gets_the_task_that_comes() {
-    let site = Site::start().await;
+    let site = Site::start();
     let waiting = site.post("/api/v1/leases", r#"{"worker":"w","wait":"20s"}"#);
     let coming = site.enqueue(r#"{"kind":"a"}"#);
     let (answer, id) = within(async { tokio::join!(waiting, coming) }).await;
@@ -63,7 +63,7 @@ async fn a_waiting_lease_gets_the_task_that_comes() {
 
 #[tokio::test]
 async fn a_client_that_goes_away_while_it_waits_takes_no_task_along() {
-    let site = Site::start().await;
+    let site = Site::start();
     let mut gone = site.connect().await;
     let body = r#"{"worker":"gone","wait":"30s"}"#;
     let request = format!(
@@ -99,7 +99,7 @@ async fn every_outcome_leads_where_it_should() {
         (json!({ "outcome": "release" }), "available"),
         (json!({ "outcome": "cancelled" }), "cancelled"),
     ] {
-        let site = Site::start().await;
+        let site = Site::start();
         site.enqueue(r#"{"kind":"a"}"#).await;
         let lease = site.lease("w", 1).await.remove(0);
         let answer = settle(&site, &lease, outcome.clone()).await;
@@ -119,7 +119,7 @@ async fn every_outcome_leads_where_it_should() {
 
 #[tokio::test]
 async fn a_plain_failure_is_decided_by_the_tasks_own_backoff() {
-    let site = Site::start().await;
+    let site = Site::start();
     let task = r#"{"kind":"a","max_attempts":2,
         "backoff":{"base":"10s","factor":1,"max":"10s","jitter":0}}"#;
     site.enqueue(task).await;
@@ -141,7 +141,7 @@ async fn a_plain_failure_is_decided_by_the_tasks_own_backoff() {
 
 #[tokio::test]
 async fn a_superseded_fence_changes_nothing() {
-    let site = Site::start().await;
+    let site = Site::start();
     site.enqueue(r#"{"kind":"a"}"#).await;
     let old = site.lease("first", 1).await.remove(0);
     site.clock.advance(Duration::from_secs(31));
@@ -157,7 +157,7 @@ async fn a_superseded_fence_changes_nothing() {
 
 #[tokio::test]
 async fn a_lease_that_ran_out_untaken_is_settled_late() {
-    let site = Site::start().await;
+    let site = Site::start();
     site.enqueue(r#"{"kind":"a"}"#).await;
     let lease = site.lease("w", 1).await.remove(0);
     site.clock.advance(Duration::from_secs(31));
@@ -167,7 +167,7 @@ async fn a_lease_that_ran_out_untaken_is_settled_late() {
 
 #[tokio::test]
 async fn a_beat_renews_saves_and_brings_cancellations_back() {
-    let site = Site::start().await;
+    let site = Site::start();
     let id = site.enqueue(r#"{"kind":"a"}"#).await;
     let lease = site.lease("w", 1).await.remove(0);
     site.clock.advance(Duration::from_secs(20));
@@ -198,7 +198,7 @@ async fn a_beat_renews_saves_and_brings_cancellations_back() {
 
 #[tokio::test]
 async fn a_quiet_worker_gets_nothing_until_it_may_run_again() {
-    let site = Site::start().await;
+    let site = Site::start();
     site.lease("w", 1).await;
     site.enqueue(r#"{"kind":"a"}"#).await;
     assert_eq!(
@@ -213,7 +213,7 @@ async fn a_quiet_worker_gets_nothing_until_it_may_run_again() {
 
 #[tokio::test]
 async fn a_field_that_does_not_belong_to_an_outcome_is_refused_and_the_lease_goes_on() {
-    let site = Site::start().await;
+    let site = Site::start();
     let id = site.enqueue(r#"{"kind":"a"}"#).await;
     let lease = site.lease("w", 1).await.remove(0);
     for (more, field) in [
@@ -234,7 +234,7 @@ async fn a_field_that_does_not_belong_to_an_outcome_is_refused_and_the_lease_goe
 
 #[tokio::test]
 async fn each_task_goes_to_one_of_many_callers() {
-    let site = Site::start().await;
+    let site = Site::start();
     for _ in 0..20 {
         site.enqueue(r#"{"kind":"a"}"#).await;
     }

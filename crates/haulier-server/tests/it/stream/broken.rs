@@ -67,7 +67,7 @@ async fn ended(site: &Site, frames: Vec<Up>) -> haulier_core::Error {
 
 #[tokio::test]
 async fn garbage_is_refused_and_the_server_goes_on() {
-    let site = Site::start().await;
+    let site = Site::start();
     for path in ["/haulier.v1.Queue/Enqueue", "/haulier.v1.Queue/Settle", "/haulier.v1.Inspect/Get"]
     {
         let status = call(&site, path, b"\xff\xff\xff\xff garbage").await;
@@ -89,7 +89,7 @@ async fn garbage_is_refused_and_the_server_goes_on() {
 
 #[tokio::test]
 async fn an_unknown_method_or_service_is_unimplemented() {
-    let site = Site::start().await;
+    let site = Site::start();
     for path in ["/haulier.v1.Queue/NoSuch", "/haulier.v1.NoSuch/Get", "/nonsense", "/api/v1/tasks"]
     {
         let status = call(&site, path, b"").await;
@@ -100,7 +100,7 @@ async fn an_unknown_method_or_service_is_unimplemented() {
 
 #[tokio::test]
 async fn hello_is_the_first_frame_and_said_once() {
-    let site = Site::start().await;
+    let site = Site::start();
     let field = |error: &haulier_core::Error| error.fields()[0].field.clone();
     let error = ended(&site, vec![credit(1, "default", 1)]).await;
     assert_eq!((error.code(), field(&error)), (Code::Invalid, "hello".to_owned()));
@@ -112,7 +112,7 @@ async fn hello_is_the_first_frame_and_said_once() {
 
 #[tokio::test]
 async fn a_stream_that_never_says_hello_is_closed() {
-    let site = Site::start().await;
+    let site = Site::start();
     let mut worker = Worker::silent(site.address).await;
     let sleeps = async || site.clock.next_wake().is_some_and(|next| next.as_secs() < 10);
     site.until("the server counts the time", sleeps).await;
@@ -131,7 +131,7 @@ async fn a_stream_that_never_says_hello_is_closed() {
 
 #[tokio::test]
 async fn frames_are_numbered_without_gaps() {
-    let site = Site::start().await;
+    let site = Site::start();
     let (mut worker, _) = Worker::hello(site.address, "w", &[]).await;
     worker.say_as(3, credit(1, "default", 1)).await;
     assert_eq!(from_status(worker.end().await).fields()[0].field, "seq");
@@ -139,7 +139,7 @@ async fn frames_are_numbered_without_gaps() {
 
 #[tokio::test]
 async fn a_frame_carries_as_many_items_as_the_limit_and_no_more() {
-    let site = Site::start().await;
+    let site = Site::start();
     let key = LeaseKey { task: TaskId::from_bytes([9; 16]), epoch: haulier_core::Epoch(1) };
     let settle =
         |count| Up::Settle(pb::SettleFrame { batch: 1, settlements: vec![complete(key); count] });
@@ -156,7 +156,7 @@ async fn a_frame_carries_as_many_items_as_the_limit_and_no_more() {
 
 #[tokio::test]
 async fn a_worker_has_so_many_credits_out_and_no_more() {
-    let site = Site::start().await;
+    let site = Site::start();
     let (mut worker, _) = Worker::hello(site.address, "w", &[]).await;
     for number in 1..=64 {
         worker.credit(number, 1).await;
@@ -169,7 +169,7 @@ async fn a_worker_has_so_many_credits_out_and_no_more() {
 
 #[tokio::test]
 async fn a_stream_speaks_for_its_own_worker_only() {
-    let site = Site::start().await;
+    let site = Site::start();
     let beat = pb::Beat { worker: "other".to_owned(), ..pb::Beat::default() };
     let beat = Up::Beat(pb::BeatFrame { batch: 1, beat: Some(beat) });
     let error = ended(&site, vec![hello("w", &[]), beat]).await;
@@ -178,7 +178,7 @@ async fn a_stream_speaks_for_its_own_worker_only() {
 
 #[tokio::test]
 async fn what_breaks_a_stream_costs_its_leases_the_grace_only() {
-    let site = Site::start().await;
+    let site = Site::start();
     let ids = site.put(1).await;
     let (mut worker, _) = Worker::hello(site.address, "w", &[]).await;
     worker.take_one(1).await;

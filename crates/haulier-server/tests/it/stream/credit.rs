@@ -14,7 +14,7 @@ use crate::site::Site;
 
 #[tokio::test]
 async fn no_more_is_delivered_than_the_credit_allows() {
-    let site = Site::start().await;
+    let site = Site::start();
     let ids = site.put(10).await;
     let (mut worker, _) = Worker::hello(site.address, "w", &[]).await;
     worker.credit(1, 3).await;
@@ -28,7 +28,7 @@ async fn no_more_is_delivered_than_the_credit_allows() {
 
 #[tokio::test]
 async fn a_credit_waits_until_a_task_comes_and_is_then_used_up() {
-    let site = Site::start().await;
+    let site = Site::start();
     let (mut worker, _) = Worker::hello(site.address, "w", &[]).await;
     worker.credit(1, 5).await;
     worker.beat(1, &[]).await;
@@ -42,7 +42,7 @@ async fn a_credit_waits_until_a_task_comes_and_is_then_used_up() {
 
 #[tokio::test]
 async fn a_credit_that_is_taken_back_brings_nothing_any_more() {
-    let site = Site::start().await;
+    let site = Site::start();
     let (mut worker, _) = Worker::hello(site.address, "w", &[]).await;
     worker.credit(1, 5).await;
     worker.credit(1, 0).await;
@@ -57,7 +57,7 @@ async fn a_credit_that_is_taken_back_brings_nothing_any_more() {
 
 #[tokio::test]
 async fn several_credits_wait_side_by_side() {
-    let site = Site::start().await;
+    let site = Site::start();
     let (mut worker, _) = Worker::hello(site.address, "w", &[]).await;
     worker.say(credit(1, "mail", 1)).await;
     worker.credit(2, 1).await;
@@ -70,7 +70,7 @@ async fn several_credits_wait_side_by_side() {
 
 #[tokio::test]
 async fn scarce_tasks_are_shared_out_over_streams() {
-    let site = Site::start().await;
+    let site = Site::start();
     let mut workers = Vec::new();
     for name in ["a", "b", "c", "d"] {
         let (mut worker, _) = Worker::hello(site.address, name, &[]).await;
@@ -90,7 +90,7 @@ async fn scarce_tasks_are_shared_out_over_streams() {
 
 #[tokio::test]
 async fn a_delivery_says_which_frame_the_server_had_seen() {
-    let site = Site::start().await;
+    let site = Site::start();
     let (mut worker, _) = Worker::hello(site.address, "w", &[]).await;
     site.put(1).await;
     worker.credit(1, 1).await;
@@ -100,7 +100,7 @@ async fn a_delivery_says_which_frame_the_server_had_seen() {
 
 #[tokio::test]
 async fn a_want_that_breaks_a_rule_is_refused_and_the_stream_goes_on() {
-    let site = Site::start().await;
+    let site = Site::start();
     let (mut worker, _) = Worker::hello(site.address, "w", &[]).await;
     let want = pb::Want { max: 1, ..pb::Want::default() };
     worker.say(Up::Credit(pb::Credit { number: 1, want: Some(want) })).await;
@@ -112,7 +112,7 @@ async fn a_want_that_breaks_a_rule_is_refused_and_the_stream_goes_on() {
 
 #[tokio::test]
 async fn a_claim_larger_than_a_frame_comes_in_several() {
-    let site = Site::start().await;
+    let site = Site::start();
     let large = || Payload::new(vec![7; 512 * 1024], "a/b");
     site.put_with(10, |task| task.task.payload = large()).await;
     let (mut worker, _) = Worker::hello(site.address, "w", &[]).await;
@@ -131,7 +131,7 @@ async fn a_claim_larger_than_a_frame_comes_in_several() {
 
 #[tokio::test]
 async fn a_frame_of_a_thousand_settlements_is_answered_in_order() {
-    let site = Site::start().await;
+    let site = Site::start();
     site.put(1_000).await;
     let (mut worker, _) = Worker::hello(site.address, "w", &[]).await;
     worker.credit(1, 1_000).await;
@@ -146,7 +146,7 @@ async fn a_frame_of_a_thousand_settlements_is_answered_in_order() {
 
 #[tokio::test]
 async fn a_cancellation_is_told_at_once_and_the_next_beat_is_the_truth() {
-    let site = Site::start().await;
+    let site = Site::start();
     let ids = site.put(2).await;
     let (mut worker, _) = Worker::hello(site.address, "w", &[]).await;
     let (first, second) = (worker.take_one(1).await, worker.take_one(2).await);
@@ -164,7 +164,7 @@ async fn a_cancellation_is_told_at_once_and_the_next_beat_is_the_truth() {
 
 #[tokio::test]
 async fn a_directive_is_told_at_once() {
-    let site = Site::start().await;
+    let site = Site::start();
     let (mut worker, _) = Worker::hello(site.address, "w", &[]).await;
     worker.beat(1, &[]).await;
     site.store.direct(vec![WorkerId::new("w").unwrap()], Directive::Quiet).await.unwrap();
@@ -178,7 +178,7 @@ async fn a_directive_is_told_at_once() {
 
 #[tokio::test]
 async fn a_notice_renews_no_lease() {
-    let site = Site::start().await;
+    let site = Site::start();
     let ids = site.put(2).await;
     let (mut worker, _) = Worker::hello(site.address, "w", &[]).await;
     worker.take_one(1).await;
@@ -192,7 +192,7 @@ async fn a_notice_renews_no_lease() {
 
 #[tokio::test]
 async fn what_a_thin_worker_leaves_open_is_decided_by_the_tasks_policy() {
-    let site = Site::start().await;
+    let site = Site::start();
     let ids = site.put(1).await;
     let (mut worker, _) = Worker::hello(site.address, "w", &[]).await;
     for (attempt, state) in [(1, State::Retryable), (2, State::Dead)] {

@@ -13,7 +13,7 @@ use crate::site::Site;
 
 #[tokio::test]
 async fn the_leases_of_a_lost_stream_pass_on_after_the_grace() {
-    let site = Site::start().await;
+    let site = Site::start();
     let ids = site.put(1).await;
     let (mut lost, _) = Worker::hello(site.address, "lost", &[]).await;
     lost.take_one(1).await;
@@ -30,7 +30,7 @@ async fn the_leases_of_a_lost_stream_pass_on_after_the_grace() {
 
 #[tokio::test]
 async fn a_worker_that_comes_back_takes_its_leases_back() {
-    let site = Site::start().await;
+    let site = Site::start();
     let ids = site.put(1).await;
     let (mut worker, _) = Worker::hello(site.address, "w", &[]).await;
     let key = worker.take_one(1).await;
@@ -45,7 +45,7 @@ async fn a_worker_that_comes_back_takes_its_leases_back() {
 
 #[tokio::test]
 async fn a_lease_that_passed_on_is_not_taken_back() {
-    let site = Site::start().await;
+    let site = Site::start();
     site.put(1).await;
     let (mut worker, _) = Worker::hello(site.address, "w", &[]).await;
     let key = worker.take_one(1).await;
@@ -58,7 +58,7 @@ async fn a_lease_that_passed_on_is_not_taken_back() {
 
 #[tokio::test]
 async fn a_batch_that_is_settled_again_after_a_reconnect_gets_the_same_answers() {
-    let site = Site::start().await;
+    let site = Site::start();
     site.put(2).await;
     let (mut worker, _) = Worker::hello(site.address, "w", &[]).await;
     let keys = [worker.take_one(1).await, worker.take_one(2).await];
@@ -71,7 +71,7 @@ async fn a_batch_that_is_settled_again_after_a_reconnect_gets_the_same_answers()
 
 #[tokio::test]
 async fn a_settled_lease_is_no_longer_the_streams_to_lose() {
-    let site = Site::start().await;
+    let site = Site::start();
     let ids = site.put(2).await;
     let (mut worker, _) = Worker::hello(site.address, "w", &[]).await;
     let (first, _second) = (worker.take_one(1).await, worker.take_one(2).await);
@@ -89,7 +89,7 @@ async fn a_settled_lease_is_no_longer_the_streams_to_lose() {
 
 #[tokio::test]
 async fn a_worker_that_says_bye_keeps_what_it_does_not_hand_back() {
-    let site = Site::start().await;
+    let site = Site::start();
     let ids = site.put(2).await;
     let (mut worker, _) = Worker::hello(site.address, "w", &[]).await;
     let (first, _second) = (worker.take_one(1).await, worker.take_one(2).await);
@@ -104,7 +104,7 @@ async fn a_worker_that_says_bye_keeps_what_it_does_not_hand_back() {
 
 #[tokio::test]
 async fn a_newer_stream_of_a_worker_ends_the_older_one() {
-    let site = Site::start().await;
+    let site = Site::start();
     site.put(2).await;
     let (mut older, _) = Worker::hello(site.address, "w", &[]).await;
     let (known, lost) = (older.take_one(1).await, older.take_one(2).await);
@@ -119,7 +119,7 @@ async fn a_newer_stream_of_a_worker_ends_the_older_one() {
 
 #[tokio::test]
 async fn a_draining_server_answers_what_it_was_told_and_sends_the_worker_away() {
-    let mut site = Site::start().await;
+    let mut site = Site::start();
     let ids = site.put(2).await;
     let (mut worker, _) = Worker::hello(site.address, "w", &[]).await;
     let (first, second) = (worker.take_one(1).await, worker.take_one(2).await);
@@ -136,7 +136,7 @@ async fn a_draining_server_answers_what_it_was_told_and_sends_the_worker_away() 
 
 #[tokio::test]
 async fn leases_on_their_way_to_a_stream_that_is_gone_are_handed_back() {
-    let site = Site::start().await;
+    let site = Site::start();
     let (mut worker, _) = Worker::hello(site.address, "w", &[]).await;
     worker.credit(1, 1).await;
     worker.beat(1, &[]).await;
