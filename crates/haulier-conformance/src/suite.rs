@@ -215,6 +215,7 @@ macro_rules! __with_cases {
                 workers_are_known_from_wants_and_beats,
                 a_worker_shows_how_many_leases_it_holds,
                 a_silent_worker_is_forgotten_when_it_holds_nothing,
+                no_more_workers_are_listed_than_the_limit,
                 a_directive_comes_with_the_next_beat,
                 a_watching_worker_is_told_of_a_cancellation,
                 a_watching_worker_is_told_of_a_directive,

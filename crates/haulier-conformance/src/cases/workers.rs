@@ -80,6 +80,20 @@ pub async fn a_silent_worker_is_forgotten_when_it_holds_nothing(rig: &mut impl R
     assert!(known(rig).await.is_empty());
 }
 
+/// L5: beyond the limit the longest silent go first.
+pub async fn no_more_workers_are_listed_than_the_limit(rig: &mut impl Rig) {
+    let most = limits::WORKERS_MAX;
+    for first in (0..most + limits::ITEMS_MAX).step_by(limits::ITEMS_MAX) {
+        let numbers = first..first + limits::ITEMS_MAX;
+        let wants = numbers.map(|number| want_of(&format!("w{number:06}"), 1)).collect();
+        rig.queue().lease(wants, Duration::ZERO).await.must();
+        rig.elapse(SECOND).await;
+    }
+    let names = names(rig).await;
+    assert_eq!(names.len(), most);
+    assert_eq!(names[0], format!("w{:06}", limits::ITEMS_MAX));
+}
+
 /// Operators tell workers what to do; who was never heard of cannot be told.
 pub async fn a_directive_comes_with_the_next_beat(rig: &mut impl Rig) {
     assert_eq!(beat(rig, "a", None).await.directive, Directive::Run);

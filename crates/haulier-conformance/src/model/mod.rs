@@ -29,6 +29,8 @@ pub struct Plan {
     pub length: usize,
     /// The first history's seed; each further one has the next number.
     pub seed: u64,
+    /// Whether the store is reopened after every step, not only where a history says so.
+    pub reopening: bool,
 }
 
 impl Plan {
@@ -46,7 +48,14 @@ impl Plan {
             histories: read("HAULIER_HISTORIES", 64),
             length: usize::try_from(read("HAULIER_LENGTH", 200)).must(),
             seed: read("HAULIER_SEED", 1),
+            reopening: false,
         }
+    }
+
+    /// The same, with a restart after every step.
+    #[must_use]
+    pub fn reopening(self) -> Self {
+        Self { reopening: true, ..self }
     }
 }
 
@@ -69,7 +78,7 @@ pub fn check<R: Rig>(plan: Plan) {
         let mut runner = TestRunner::new_with_rng(config, rng);
         let history = vec(steps(), 1..=plan.length);
         let played = runner.run(&history, |history| {
-            runtime.block_on(play::<R>(&history)).map_err(TestCaseError::fail)
+            runtime.block_on(play::<R>(&history, plan.reopening)).map_err(TestCaseError::fail)
         });
         if let Err(failure) = played {
             panic!(
@@ -82,10 +91,12 @@ pub fn check<R: Rig>(plan: Plan) {
 }
 
 /// One history, with both.
-async fn play<R: Rig>(history: &[Step]) -> Result<(), String> {
+async fn play<R: Rig>(history: &[Step], reopening: bool) -> Result<(), String> {
     let mut model = Player::new(MemoryRig::fresh().await);
     let mut store = Player::new(R::fresh().await);
-    for (number, step) in history.iter().enumerate() {
+    let restart = reopening.then_some(&Step::Reopen);
+    let steps = history.iter().flat_map(|step| std::iter::once(step).chain(restart));
+    for (number, step) in steps.enumerate() {
         let expected = model.take(step).await;
         let found = store.take(step).await;
         agree(number, step, "the answer", &expected, &found)?;
@@ -130,7 +141,8 @@ fn explain<T: Debug>(failure: &TestError<Vec<T>>) -> String {
     }
 }
 
-/// A test that plays random histories with a rig and with the specification.
+/// A test that plays random histories with a rig and with the specification; with `reopening`, the
+/// store is reopened after every step of them.
 ///
 /// ```
 /// use haulier_conformance::MemoryRig;
@@ -143,6 +155,12 @@ macro_rules! histories {
         #[test]
         fn random_histories_agree_with_the_specification() {
             $crate::model::check::<$rig>($crate::model::Plan::from_env());
+        }
+    };
+    ($rig:ty, reopening) => {
+        #[test]
+        fn random_histories_agree_although_the_store_is_reopened_after_every_step() {
+            $crate::model::check::<$rig>($crate::model::Plan::from_env().reopening());
         }
     };
 }

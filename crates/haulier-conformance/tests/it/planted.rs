@@ -1,4 +1,5 @@
-//! Planted bugs: stores that break one promise each. A suite that does not catch them proves nothing.
+//! Planted bugs: stores that break one promise each. A suite that does not catch them proves
+//! nothing.
 //!
 //! Each bug names the case that must fail because of it.
 
@@ -80,7 +81,7 @@ caught! {
 
 #[test]
 fn random_histories_catch_a_bug_and_show_the_shortest_way_to_it() {
-    let plan = Plan { histories: 20, length: 60, seed: 1 };
+    let plan = Plan { histories: 20, length: 60, seed: 1, reopening: false };
     let said = must_fail(move || model::check::<BuggyRig<RepeatAnswerLost>>(plan));
     assert!(said.contains("HAULIER_SEED="), "{said}");
     // Three steps are needed: enqueue, lease, and a settlement that is repeated.

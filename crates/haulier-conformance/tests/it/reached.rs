@@ -1,4 +1,5 @@
-//! Random histories are worth what they reach: every answer and every rare state must occur in them.
+//! Random histories are worth what they reach: every answer and every rare state must occur in
+//! them.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -107,7 +108,12 @@ impl Bug for Counting {
 
 #[test]
 fn random_histories_reach_every_answer_and_every_rare_state() {
-    model::check::<BuggyRig<Counting>>(Plan { histories: 300, length: 200, seed: 1 });
+    model::check::<BuggyRig<Counting>>(Plan {
+        histories: 300,
+        length: 200,
+        seed: 1,
+        reopening: false,
+    });
     let mut expected: Vec<String> = DeadReason::ALL.map(|reason| format!("dead {reason}")).into();
     expected.extend(
         [

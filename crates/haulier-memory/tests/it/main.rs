@@ -7,3 +7,4 @@ use haulier_conformance::MemoryRig;
 
 haulier_conformance::suite!(MemoryRig);
 haulier_conformance::histories!(MemoryRig);
+haulier_conformance::histories!(MemoryRig, reopening);
