@@ -1,6 +1,6 @@
 //! Writes the code that is made from `proto/haulier/v1`: messages, clients and servers, and the
-//! descriptors that reflection serves. What it writes is checked in, so that nobody needs a protobuf
-//! compiler to build Haulier; with `--check` it only compares.
+//! descriptors that reflection serves. What it writes is checked in, so that nobody needs a
+//! protobuf compiler to build Haulier; with `--check` it only compares.
 
 use std::fs;
 use std::path::{Path, PathBuf};

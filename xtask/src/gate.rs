@@ -1,5 +1,5 @@
-//! `cargo xtask test`: every check in the order in which it fails cheapest, and nothing that CI does
-//! beyond it. The first failure ends the run and names the command that repeats it.
+//! `cargo xtask test`: every check in the order in which it fails cheapest, and nothing that CI
+//! does beyond it. The first failure ends the run and names the command that repeats it.
 //!
 //! Artefacts are shared on purpose: lints and documentation use one set, tests, examples and guides
 //! another, and only quickstart builds for release, because it is what a stranger types first.

@@ -17,7 +17,7 @@
 pub mod bulk;
 mod client;
 mod connect;
-#[cfg(all(doctest, feature = "derive", feature = "memory"))]
+#[cfg(all(doctest, feature = "derive", feature = "testing"))]
 mod documents;
 mod enqueue;
 mod entropy;

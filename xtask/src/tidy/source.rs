@@ -10,7 +10,8 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// Columns of a line at most. A text that rustfmt cannot break is not counted.
 const COLUMNS_MAX: usize = 100;
 
-/// What may not stand in code, and what to do instead. Clippy knows some of them, but not in macros.
+/// What may not stand in code, and what to do instead. Clippy knows some of them, but not in
+/// macros.
 const BANNED_CODE: [(&str, &str); 5] = [
     ("#[allow(", "say `#[expect(…, reason = \"…\")]`: it complains when it is no longer needed"),
     ("#![allow(", "say `#![expect(…, reason = \"…\")]`: it complains when it is no longer needed"),

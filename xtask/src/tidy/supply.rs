@@ -1,5 +1,6 @@
-//! Rules for other people's crates: licences, sources, bans, floors, budgets. The same rules stand in
-//! deny.toml for those who have cargo-deny; here they need nothing but cargo, so CI never skips them.
+//! Rules for other people's crates: licences, sources, bans, floors, budgets. The same rules stand
+//! in deny.toml for those who have cargo-deny; here they need nothing but cargo, so CI never skips
+//! them.
 
 use std::collections::BTreeSet;
 
