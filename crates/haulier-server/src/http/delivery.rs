@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::Stream;
-use haulier_core::{Directive, Error, Lease, LeaseKey, Outcome, Settlement};
+use haulier_core::{Directive, Error, Lease, LeaseKey, Outcome, Settlement, limits};
 use http::{HeaderValue, header};
 
 use super::problem::Fault;
@@ -37,10 +37,11 @@ enum Step {
 }
 
 impl Delivery {
-    /// The response that carries these leases.
+    /// The response that carries these leases; those that would make it too large are released.
     pub(super) fn response(shared: &Shared, leases: &[Lease], directive: Directive) -> Response {
-        let keys = leases.iter().map(|lease| lease.key).collect();
-        let mut delivery = Self { shared: shared.clone(), keys, step: Step::Flushed };
+        let (leases, rest) = leases.split_at(fitting(leases));
+        drop(Self::of(shared, rest));
+        let mut delivery = Self::of(shared, leases);
         let leases = api::Leases {
             leases: leases.iter().map(api::Lease::from).collect(),
             directive: api::Word(directive),
@@ -60,6 +61,22 @@ impl Delivery {
             }
         }
     }
+    /// Leases that nobody has taken yet.
+    fn of(shared: &Shared, leases: &[Lease]) -> Self {
+        let keys = leases.iter().map(|lease| lease.key).collect();
+        Self { shared: shared.clone(), keys, step: Step::Flushed }
+    }
+}
+
+/// How many leases fit one answer; one does in any case.
+fn fitting(leases: &[Lease]) -> usize {
+    let mut bytes = 0;
+    let fits = |lease: &&Lease| {
+        bytes += lease.task.payload.bytes.len();
+        bytes += lease.checkpoints.iter().map(|done| done.value.len()).sum::<usize>();
+        bytes <= limits::FRAME_BYTES_MAX
+    };
+    leases.iter().take_while(fits).count().max(1).min(leases.len())
 }
 
 impl Stream for Delivery {

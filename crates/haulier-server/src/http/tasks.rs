@@ -16,6 +16,9 @@ use super::{BASE, check_items, one, request};
 use crate::api;
 use crate::shared::Shared;
 
+/// Most bytes of all payloads of one page.
+const PARTS_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// Hands one task over.
 #[utoipa::path(
     post, path = "/api/v1/tasks", tag = "tasks", request_body = api::NewTask,
@@ -112,7 +115,7 @@ pub(super) struct ListParams {
     /// Terms joined by "and"; every task if left out.
     #[param(example = "queue:mail kind:email.* state:dead,retryable age:>1h")]
     filter: Option<String>,
-    /// Tasks on the page, 1 to 1,000; 50 if left out.
+    /// Tasks on the page, 1 to 1,000; 50 if left out. With large parts a page has fewer.
     limit: Option<usize>,
     /// Where the page before ended.
     page_token: Option<String>,
@@ -151,7 +154,9 @@ async fn list_within(
 ) -> Result<Json<api::TaskPage>, Fault> {
     let filter = parse_filter(params.filter.as_deref().unwrap_or_default())?;
     let include = params.include.as_deref().map_or(Ok(Include::default()), parse_include)?;
-    let page = PageRequest { size: parse_limit(params.limit)?, after: params.page_token, include };
+    let payload_bytes_max = shared.capabilities().payload_bytes_max;
+    let size = parse_limit(params.limit)?.min(size_with_parts(include, payload_bytes_max));
+    let page = PageRequest { size, after: params.page_token, include };
     let page = shared.store.list(filter.and(within), page).await?;
     Ok(Json(api::TaskPage {
         tasks: page.tasks.iter().map(|view| api::TaskView::row(view, include)).collect(),
@@ -173,6 +178,14 @@ pub(super) fn parse_limit(limit: Option<usize>) -> Result<usize, Fault> {
     }
     Err(Error::invalid("limit", format!("is {limit}; it goes from 1 to {}", limits::PAGE_MAX))
         .into())
+}
+
+/// Most tasks of a page that carries large parts: their payloads stay within [`PARTS_BYTES_MAX`].
+fn size_with_parts(include: Include, payload_bytes_max: usize) -> usize {
+    if include == Include::default() {
+        return limits::PAGE_MAX;
+    }
+    (PARTS_BYTES_MAX / payload_bytes_max.max(1)).clamp(1, limits::PAGE_MAX)
 }
 
 fn parse_filter(text: &str) -> Result<Filter, Fault> {

@@ -151,3 +151,34 @@ async fn headers_may_be_large_and_not_endless() {
     assert_eq!(site.call_with("GET", "/livez", &headers(16 * 1024), None).await.status, 200);
     assert_eq!(site.call_with("GET", "/livez", &headers(128 * 1024), None).await.status, 431);
 }
+
+#[tokio::test]
+async fn leases_that_do_not_fit_one_answer_are_for_the_next() {
+    let site = Site::start();
+    let text = "x".repeat(1_000_000);
+    for _ in 0..6 {
+        site.enqueue(&format!(r#"{{"kind":"a","payload":"{text}"}}"#)).await;
+    }
+    assert_eq!(site.lease("w", 6).await.len(), 4);
+    let rest = within(async {
+        let mut rest = 0;
+        while rest < 2 {
+            rest += site.lease("w", 6).await.len();
+        }
+        rest
+    })
+    .await;
+    assert_eq!(rest, 2);
+}
+
+#[tokio::test]
+async fn a_page_with_payloads_has_fewer_tasks_and_a_next() {
+    let site = Site::start_with(|store| store.with_payload_bytes_max(limits::PAYLOAD_BYTES_MAX));
+    for _ in 0..3 {
+        site.enqueue(r#"{"kind":"a","payload":1}"#).await;
+    }
+    let page = site.get("/api/v1/tasks?include=payload").await.json();
+    assert_eq!(page["tasks"].as_array().unwrap().len(), 2, "two of 16 MiB fit 32 MiB");
+    let path = format!("/api/v1/tasks?page_token={}", page["next_page_token"].as_str().unwrap());
+    assert_eq!(site.get(&path).await.json()["tasks"].as_array().unwrap().len(), 1);
+}
