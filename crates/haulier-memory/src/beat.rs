@@ -18,7 +18,9 @@ impl State {
             .map(|beat| {
                 let directive = self.workers.beaten(&beat.worker, beat.about, now);
                 let renew = |lease: LeaseBeat| {
-                    let checkpoints = merged.remove(&lease.key.task);
+                    // An old key of the same task must not swallow what the newest one saves.
+                    let current = self.held(lease.key, now).is_some();
+                    let checkpoints = current.then(|| merged.remove(&lease.key.task)).flatten();
                     self.renew(lease.key, lease.progress, checkpoints, beat.ttl, now)
                 };
                 BeatReply { directive, held: beat.leases.into_iter().map(renew).collect() }
