@@ -36,6 +36,14 @@ impl List {
         (self.head != NONE).then_some(self.head)
     }
 
+    /// The slots, first to last.
+    pub fn iter<'a>(&self, index: &'a Index) -> impl Iterator<Item = SlotId> + 'a {
+        std::iter::successors(self.head(), |slot| {
+            let next = index[*slot].next;
+            (next != NONE).then_some(next)
+        })
+    }
+
     /// The last slot.
     pub fn last(&self) -> Option<SlotId> {
         (self.tail != NONE).then_some(self.tail)
@@ -321,9 +329,12 @@ impl Lines {
         })
     }
 
-    /// Since when the oldest available task of a queue has been available.
+    /// Since when the oldest available task of a queue has been available. The first of a line is the
+    /// oldest but for leases whose end was noticed late: those behind it are looked at, too.
     pub fn oldest(&self, index: &Index, queue: NameId) -> Option<Timestamp> {
-        let heads = self.queues[wide(queue)].ready.values();
-        heads.filter_map(|line| self.get(*line).ready.head()).map(|slot| index[slot].due_at()).min()
+        const LOOKED_AT: usize = 32;
+        let lines = self.queues[wide(queue)].ready.values();
+        let firsts = lines.flat_map(|line| self.get(*line).ready.iter(index).take(LOOKED_AT));
+        firsts.map(|slot| index[slot].due_at()).min()
     }
 }
