@@ -66,6 +66,8 @@ pub enum Command {
     Bench(bench::Args),
     /// Check this machine and the server: disk, clock, limits, store
     Doctor(doctor::Args),
+    /// Check a data directory while no server uses it
+    Verify(verify::Args),
     /// Ask a server whether it is ready, for container health checks
     Healthcheck(healthcheck::Args),
     /// Print a completion script for a shell

@@ -4,8 +4,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use haulier::store::OpenError;
 use haulier_core::{Code, Error, Refusal};
+use haulier_embedded::OpenError;
 use haulier_server::StartError;
 
 use crate::{output, text};
@@ -148,9 +148,16 @@ impl From<StartError> for Failed {
     }
 }
 
+/// The codes are those of a server that cannot start for the same reason.
 impl From<OpenError> for Failed {
     fn from(error: OpenError) -> Self {
-        let exit = Exit::from_number(haulier_server::run::store_exit_code(&error));
+        let exit = match error {
+            OpenError::Locked { .. } | OpenError::NewerFormat { .. } | OpenError::Options(_) => {
+                Exit::Config
+            }
+            OpenError::Damaged { .. } => Exit::Damage,
+            OpenError::Io { .. } => Exit::Io,
+        };
         Self::new(exit, error.to_string())
     }
 }
@@ -171,7 +178,7 @@ pub fn end(result: Result<Exit>) -> ExitCode {
             if let Some(next) = &failed.next {
                 output::say(format_args!("  next: {}", text::line(next)));
             }
-            failed.exit
+            failed.exit()
         }
     };
     ExitCode::from(exit as u8)

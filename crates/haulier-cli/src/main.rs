@@ -58,6 +58,7 @@ async fn run(command: Command) -> Result<Exit> {
         Command::Workers(verb) => verb.run().await,
         Command::Bench(args) => args.run(clock).await,
         Command::Doctor(args) => args.run(clock).await,
+        Command::Verify(args) => args.run(),
         Command::Healthcheck(args) => args.run(&*clock).await,
         Command::Completions(args) => args.run(),
         Command::Man(args) => args.run(),

@@ -13,5 +13,6 @@ pub mod queues;
 pub mod quickstart;
 pub mod serve;
 pub mod tasks;
+pub mod verify;
 pub mod work;
 pub mod workers;

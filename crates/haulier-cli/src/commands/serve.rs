@@ -6,8 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use haulier::store::{self, OpenStore, StoreOptions};
-use haulier_core::{Clock, Durability, limits};
+use haulier_core::{Capabilities, Clock, Durability, limits};
 use haulier_server::config::Loaded;
 use haulier_server::{Config, Server};
 
@@ -66,48 +65,29 @@ pub async fn serve(
     haulier_server::logs::init(config.log_format, &config.log_level)
         .map_err(|why| Failed::new(Exit::Config, format!("log_level: {why}")))?;
     let end = signals::end()?;
-    let url = config.store.to_string();
-    let options = StoreOptions {
-        clock: Arc::clone(&clock),
-        payload_bytes_max: config.payload_bytes_max,
-        ..StoreOptions::default()
-    };
-    let open = store::open(config.store.as_str(), options).await?;
-    let janitor = haulier::janitor::spawn(&open.store, Arc::clone(&clock));
-    let entropy = haulier::system_entropy()?;
-    let bound = Server::with(open.store.clone(), config, clock, entropy).bind()?;
-    describe(&url, &open);
-    let address = bound.to_string();
-    greet(&address);
+    let store = config.store.to_string();
+    let bound = Server::open(config, clock).await?.bind()?;
+    describe(&store, &bound.shared().capabilities());
+    let url = bound.to_string();
+    greet(&url);
     let parent_gone = leashed.then(child::leash);
-    let shutdown = async move {
-        match parent_gone {
-            Some(parent_gone) => tokio::select! {
-                () = end => {}
-                () = parent_gone.cancelled() => {}
-            },
-            None => end.await,
-        }
-    };
-    output::line(format_args!("{address}"))?;
-    let failed = open.failed();
-    tokio::select! {
-        served = bound.serve(shutdown) => served?,
-        fatal = failed => return Err(store_failed(&fatal)),
-    }
-    janitor.abort();
-    open.close().await?;
+    output::line(format_args!("{url}"))?;
+    bound
+        .serve(async move {
+            match parent_gone {
+                None => end.await,
+                Some(parent_gone) => tokio::select! {
+                    () = end => {}
+                    () = parent_gone.cancelled() => {}
+                },
+            }
+        })
+        .await?;
     Ok(Exit::Done)
 }
 
-fn store_failed(fatal: &store::Fatal) -> Failed {
-    Failed::new(Exit::Io, format!("the store had to stop: {fatal}"))
-        .next("check the disk, then start again: what was acknowledged is safe")
-}
-
 /// Says what an acknowledgement of this server is worth, and what it takes.
-fn describe(url: &str, open: &OpenStore) {
-    let capabilities = open.store.capabilities();
+fn describe(url: &str, capabilities: &Capabilities) {
     let class = capabilities.durability;
     output::say(format_args!("store   {} ({})", text::line(url), capabilities.store));
     let colour = if class >= Durability::D2 { output::GOOD } else { output::CAUTION };

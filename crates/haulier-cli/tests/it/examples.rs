@@ -48,7 +48,10 @@ fn shell(place: &Place, line: &str) -> Command {
     let mut shell = kit::command("/bin/sh", place.path());
     let bin = Path::new(HAULIER).parent().unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    shell.env("PATH", path).env("HAULIER_URL", &place.url).args(["-c", line]);
+    shell
+        .env("PATH", path)
+        .env("HAULIER_URL", &place.url)
+        .args(["-c", &format!("rm -f haulier.toml; {line}")]);
     shell
 }
 
@@ -75,7 +78,7 @@ fn every_example_of_every_help_runs() {
 fn run_until_ready(place: &Place, example: &str) {
     let (before, last) = example.rsplit_once("&& ").unwrap_or(("true", example));
     // The signal is for the program, not for its shell.
-    let mut command = shell(place, &format!("rm -f haulier.toml; {before} && exec {last}"));
+    let mut command = shell(place, &format!("{before} && exec {last}"));
     command.env("HAULIER_LISTEN", "127.0.0.1:0");
     let mut running = Running::start(command);
     if last.contains("haulier work") {

@@ -1,12 +1,11 @@
 //! Any program as a worker: what it gets, what its end means, and how it is ended.
 
-use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::kit::Place;
+use crate::kit::{Place, bounded};
 
 /// A named pipe, on which a test and a program wait for each other.
 fn pipe(place: &Place, name: &str) -> PathBuf {
@@ -15,14 +14,18 @@ fn pipe(place: &Place, name: &str) -> PathBuf {
     path
 }
 
-fn hear(pipe: &PathBuf) -> String {
-    let mut said = String::new();
-    std::fs::File::open(pipe).unwrap().read_to_string(&mut said).unwrap();
-    said
+/// What the program says on a pipe.
+#[track_caller]
+fn hear(pipe: &Path) -> String {
+    let pipe = pipe.to_owned();
+    bounded(move || std::fs::read_to_string(pipe).unwrap())
 }
 
-fn tell(pipe: &PathBuf) {
-    std::fs::OpenOptions::new().write(true).open(pipe).unwrap().write_all(b"go\n").unwrap();
+/// Lets a program go on that reads from a pipe.
+#[track_caller]
+fn tell(pipe: &Path) {
+    let pipe = pipe.to_owned();
+    bounded(move || std::fs::write(pipe, "go\n").unwrap());
 }
 
 #[test]
@@ -110,7 +113,7 @@ fn sigterm_lets_a_running_program_finish() {
     let (first, second) = (place.enqueue(["k"]), place.enqueue(["k"]));
     hear(&started);
     crate::kit::signal(worker.id(), Signal::TERM);
-    worker.wait_for("drain");
+    worker.wait_for("told to stop");
     tell(&go);
     assert!(worker.ended().success());
     assert_eq!(place.task(&first)["result"][0], "go");

@@ -12,6 +12,14 @@ use rustix::process::{Pid, Signal, kill_process};
 /// What takes longer than this hangs.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// Does what may block for ever, but not for ever.
+#[track_caller]
+pub fn bounded<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || sender.send(what()));
+    receiver.recv_timeout(PATIENCE).expect("it hangs, or it failed")
+}
+
 /// The program under test.
 pub const HAULIER: &str = env!("CARGO_BIN_EXE_haulier");
 
@@ -108,13 +116,16 @@ impl Running {
     }
 
     /// Sends a signal and waits for the end.
+    #[track_caller]
     pub fn end(&mut self, with: Signal) -> ExitStatus {
         signal(self.id(), with);
-        self.child.wait().unwrap()
+        self.ended()
     }
 
-    /// Waits for an end that comes by itself.
+    /// Waits for an end that comes by itself. Its outputs end with it.
+    #[track_caller]
     pub fn ended(&mut self) -> ExitStatus {
+        while self.errors.recv_timeout(PATIENCE) != Err(mpsc::RecvTimeoutError::Disconnected) {}
         self.child.wait().unwrap()
     }
 }

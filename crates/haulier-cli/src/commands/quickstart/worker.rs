@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use haulier::{Task, TaskError, Worker};
 use haulier_core::Clock;
+use haulier_server::config::LogFormat;
 use serde::{Deserialize, Serialize};
 
 use super::account::Digested;
@@ -51,6 +52,9 @@ pub struct WorkerArgs {
 impl WorkerArgs {
     /// Runs the command.
     pub async fn run(self, clock: Arc<dyn Clock>) -> Result<Exit> {
+        // What is worth a line here is what goes wrong; it is read when the quickstart fails.
+        haulier_server::logs::init(LogFormat::Json, "warn")
+            .map_err(|why| Failed::new(Exit::Bug, why))?;
         let (end, parent_gone) = (signals::end()?, child::leash());
         let path = self.ledger;
         let client = self.server.builder()?.clock(clock).open().await?;

@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use haulier::{Ctx, Raw, State, TaskError};
 use haulier_core::Payload;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
 /// How long a program may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
+/// How often a group that was asked to end is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long its output is waited for once it has ended: somebody else may hold the pipe.
 const LAST_OUTPUT: Duration = Duration::from_secs(1);
 /// What is kept of its standard error, the end of it, in bytes.
@@ -86,19 +88,19 @@ fn start(program: &Program, ctx: &Ctx) -> Result<(Child, Group), TaskError> {
     Ok((child, Group { id, ended: false }))
 }
 
-/// Asks the group to end, and makes it.
+/// Asks the group to end and gives it time. Whoever is left then is killed when the group is dropped.
 async fn stop(child: &mut Child, group: &Group, ctx: &Ctx) {
     group.signal(Signal::TERM);
     let clock = ctx.clock();
-    tokio::select! {
-        ended = child.wait() => {
-            if let Err(error) = ended {
-                tracing::warn!(task = %ctx.id(), "the program cannot be waited for: {error}");
-            }
+    let until = clock.monotonic().saturating_add(GRACE);
+    // Only the leader is our child; nobody tells when the others have ended, so they are looked for.
+    while clock.monotonic() < until {
+        let leader_runs = matches!(child.try_wait(), Ok(None));
+        if !leader_runs && !group.is_there() {
+            return;
         }
-        () = clock.sleep(GRACE) => {}
+        clock.sleep(LOOK_EVERY).await;
     }
-    // The drop of the group kills whoever is left.
 }
 
 /// A program and all that it started.
@@ -112,6 +114,10 @@ impl Group {
         if let Some(Err(error)) = self.id.map(|id| kill_process_group(id, signal)) {
             tracing::debug!("nobody is left in the program's group: {error}");
         }
+    }
+
+    fn is_there(&self) -> bool {
+        self.id.is_some_and(|id| test_kill_process_group(id).is_ok())
     }
 
     /// Nobody is left: its number may soon be somebody else's.
