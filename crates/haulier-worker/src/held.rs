@@ -34,6 +34,8 @@ pub(crate) struct Held {
 #[derive(Default)]
 struct Table {
     entries: BTreeMap<LeaseKey, Entry>,
+    /// How many of them are settling.
+    unsettled: usize,
     /// What the warden waits for.
     armed: Option<Duration>,
     /// When news wants to be sent at the latest.
@@ -91,12 +93,16 @@ impl Held {
         }
         entry.settling = true;
         entry.progress = None;
+        table.unsettled += 1;
         true
     }
 
     /// The settlement was answered.
     pub fn remove(&self, key: LeaseKey) {
-        lock(&self.table).entries.remove(&key);
+        let mut table = lock(&self.table);
+        if table.entries.remove(&key).is_some_and(|entry| entry.settling) {
+            table.unsettled -= 1;
+        }
     }
 
     /// Keeps progress for the next beat.
@@ -213,11 +219,12 @@ impl Held {
             entry.lose();
         }
         table.entries.clear();
+        table.unsettled = 0;
     }
 
     /// How many settlements are not answered yet.
     pub fn unsettled(&self) -> usize {
-        lock(&self.table).entries.values().filter(|entry| entry.settling).count()
+        lock(&self.table).unsettled
     }
 }
 

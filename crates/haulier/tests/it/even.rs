@@ -1,10 +1,14 @@
 //! Scarce tasks are shared out evenly over the workers that wait.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use haulier::core::SystemClock;
 use haulier::{Client, Ctx, Enqueued, State, Task, TaskError, Worker, connect};
+use haulier_server::config::StoreUrl;
+use haulier_server::{Config, Server};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -83,6 +87,26 @@ async fn ten_equal_workers_of_a_directory_run_about_as_many_tasks_each() {
     let index = jain(&counts);
     assert!(index >= 0.99, "{index}: {counts:?}");
     client.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_equal_workers_of_a_server_run_about_as_many_tasks_each() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = Config {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        store: StoreUrl::new(format!("file:{}", directory.path().display())),
+        ..Config::default()
+    };
+    let bound = Server::open(config, Arc::new(SystemClock::new())).await.unwrap().bind().unwrap();
+    let url = format!("http://{}", bound.address());
+    let stop = Arc::new(Notify::new());
+    let told = Arc::clone(&stop);
+    let serving = tokio::spawn(bound.serve(async move { told.notified().await }));
+    let counts = share(&connect(url).await.unwrap()).await;
+    let index = jain(&counts);
+    assert!(index >= 0.99, "{index}: {counts:?}");
+    stop.notify_one();
+    serving.await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
