@@ -17,6 +17,7 @@ pub fn run() -> Result<(), String> {
     gate.step("tidy", "cargo xtask tidy", tidy::run)?;
     gate.step("generated code", "cargo xtask codegen --check", || codegen::run(true))?;
     gate.command("lints", "cargo clippy --workspace --all-targets --locked -- -D warnings")?;
+    gate.command("features", "cargo check -p haulier --no-default-features --locked")?;
     gate.command("tests", "cargo test --workspace --locked")?;
     gate.step("examples", "cargo run -p haulier --example NAME", || examples(&metadata::read()?))?;
     gate.step("guides", "cargo xtask guides", guides::run)?;

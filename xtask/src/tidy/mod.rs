@@ -6,6 +6,7 @@
 mod documents;
 mod edges;
 mod lists;
+mod manifests;
 mod scrub;
 mod source;
 mod supply;
@@ -67,6 +68,7 @@ pub fn run() -> Result<(), String> {
     let files = read_repository()?;
     let metadata = metadata::read()?;
     let mut findings: Vec<Finding> = files.iter().flat_map(source::check).collect();
+    findings.extend(manifests::check(&files));
     findings.extend(edges::check(&metadata.packages, table::ROWS));
     findings.extend(supply::check(&metadata.packages));
     for budget in table::BUDGETS {

@@ -119,7 +119,8 @@ pub const ROWS: &[Row] = &[
             "tokio-util",
             "tracing",
         ],
-        tests: &[],
+        // Sharing is proved to be even through a real server, too.
+        tests: &["server"],
     },
     Row {
         name: "server",
