@@ -1,6 +1,7 @@
 //! Lists that stand in a document and in the code: both must say the same.
 
 use haulier_core::{Code, invariant};
+use serde_json::Value;
 
 use super::edges::render;
 use super::table::ROWS;
@@ -14,6 +15,7 @@ pub fn check(files: &[File]) -> Vec<Finding> {
     let text = |path| text_of(files, path);
     let mut findings = architecture(text("ARCHITECTURE.md"));
     findings.extend(codes(text("docs/reference/http.md")));
+    findings.extend(calls(text("docs/reference/http.md"), text("docs/reference/openapi.json")));
     let keys = text("crates/haulier-server/src/config/keys.rs");
     findings.extend(settings(text("docs/operations/configuration.md"), keys));
     let records = text("crates/haulier-embedded/src/record.rs");
@@ -51,6 +53,28 @@ fn codes(http: &str) -> Vec<Finding> {
     let missing = Code::ALL.iter().filter(|code| !http.contains(&format!("`{code}`")));
     let says = |code| Finding::of("docs/reference/http.md", format!("does not name `{code}`"));
     missing.map(says).collect()
+}
+
+/// Every call of the HTTP interface is documented by its method and path.
+fn calls(document: &str, openapi: &str) -> Vec<Finding> {
+    let path = "docs/reference/http.md";
+    let Ok(openapi) = serde_json::from_str::<Value>(openapi) else {
+        return vec![Finding::of(path, "docs/reference/openapi.json is no JSON to compare with")];
+    };
+    let paths = openapi["paths"].as_object().into_iter().flatten();
+    let calls = paths.flat_map(|(path, methods)| {
+        let path = path.strip_prefix("/api/v1").unwrap_or(path);
+        let methods = methods.as_object().into_iter().flatten();
+        methods.map(move |(method, _)| format!("`{} {path}", method.to_uppercase()))
+    });
+    let is_named = |call: &String| {
+        document.match_indices(call).any(|(at, _)| {
+            // A longer path that begins the same is another call.
+            document[at + call.len()..].starts_with(['`', '?'])
+        })
+    };
+    let missing = calls.filter(|call| !is_named(call));
+    missing.map(|call| Finding::of(path, format!("does not name {call}`"))).collect()
 }
 
 /// Every key of the server's configuration is documented in the words of the code.
@@ -130,6 +154,15 @@ mod tests {
         let all = Code::ALL.map(|code| format!("`{code}` ")).concat();
         assert!(codes(&all).is_empty());
         assert_eq!(codes(&all.replace("`queue_full`", "")).len(), 1);
+    }
+
+    #[test]
+    fn a_call_that_is_not_documented_is_found() {
+        let openapi =
+            r#"{"paths": {"/api/v1/tasks": {"get": {}, "post": {}}, "/livez": {"get": {}}}}"#;
+        assert!(calls("`GET /tasks?limit=` `POST /tasks` `GET /livez`", openapi).is_empty());
+        assert_eq!(calls("`GET /tasks/{id}` `POST /tasks` `GET /livez`", openapi).len(), 1);
+        assert_eq!(calls("", "").len(), 1);
     }
 
     #[test]
