@@ -9,6 +9,7 @@
 //! | [`api`] | the types of the HTTP interface, also what the command line prints as JSON |
 //! | `grpc` | the gRPC services, the worker's stream among them |
 //! | `http` | the HTTP calls: routes, bodies, errors |
+//! | `rates` | how fast queues move |
 //! | `listen` | the port and the limits of connections |
 //! | [`run`] | the life of a server: open, bind, serve, drain, close; exit codes |
 //! | [`logs`] | the shape of log lines |
@@ -22,6 +23,7 @@ mod grpc;
 mod http;
 mod listen;
 pub mod logs;
+mod rates;
 pub mod run;
 pub mod shared;
 mod summary;

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tower::{ServiceExt as _, service_fn};
 
 /// Connections at a time; beyond it new ones are closed.
-const CONNECTIONS_MAX: usize = 4_096;
+pub(crate) const CONNECTIONS_MAX: usize = 4_096;
 /// The longest that a new connection may take to send its first request.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that an HTTP/1.1 connection may stay without a request, or take for one's headers.
@@ -39,7 +39,7 @@ const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 
 const _: () = assert!(WINDOW_BYTES as usize >= limits::FRAME_BYTES_MAX, "a frame fits the window");
 
-/// Serves `app` on `listener` until `handle` says otherwise.
+/// Serves `app` on `listener`, with so many connections at a time, until `handle` says otherwise.
 ///
 /// # Errors
 /// If the listener cannot be used.
@@ -47,6 +47,7 @@ pub(crate) fn listen(
     listener: TcpListener,
     app: Router,
     handle: Handle<SocketAddr>,
+    connections_max: usize,
 ) -> io::Result<BoxFuture<'static, io::Result<()>>> {
     let mut server = axum_server::from_tcp(listener)?
         .acceptor(NoDelayAcceptor::new())
@@ -71,12 +72,12 @@ pub(crate) fn listen(
         .initial_stream_window_size(WINDOW_BYTES)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_EVERY);
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let places = Arc::new(Semaphore::new(connections_max));
     Ok(Box::pin(server.serve(service_fn(move |_: SocketAddr| {
         let place = Arc::clone(&places).try_acquire_owned();
         let app = app.clone();
         async move {
-            let text = format!("{CONNECTIONS_MAX} are open");
+            let text = format!("{connections_max} are open");
             let place =
                 place.map_err(|_| io::Error::new(io::ErrorKind::ConnectionRefused, text))?;
             let place = Arc::new(place);
@@ -87,4 +88,44 @@ pub(crate) fn listen(
             }))
         }
     }))))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    /// Sends a request on a new connection, and gives the connection and what came first.
+    async fn ask(address: SocketAddr) -> (TcpStream, usize) {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let mut answer = [0; 1024];
+        let request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        // A connection that is closed at once may refuse the request or the reading: no answer.
+        let read = match stream.write_all(request).await {
+            Ok(()) => stream.read(&mut answer).await.unwrap_or(0),
+            Err(_) => 0,
+        };
+        (stream, read)
+    }
+
+    #[tokio::test]
+    async fn one_connection_more_than_the_limit_is_closed_until_another_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = Router::new().route("/", get(async || "hello"));
+        let serving = tokio::spawn(listen(listener, app, Handle::new(), 2).unwrap());
+        let (first, answered) = ask(address).await;
+        assert!(answered > 0);
+        let (_second, answered) = ask(address).await;
+        assert!(answered > 0);
+        assert_eq!(ask(address).await.1, 0, "the third");
+        drop(first);
+        while ask(address).await.1 == 0 {
+            tokio::task::yield_now().await;
+        }
+        serving.abort();
+    }
 }

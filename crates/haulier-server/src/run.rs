@@ -16,7 +16,8 @@ use haulier::{janitor, system_entropy};
 use haulier_core::{Clock, Durability, Entropy, Store};
 
 use crate::config::{Config, ConfigError};
-use crate::listen::listen;
+use crate::listen::{CONNECTIONS_MAX, listen};
+use crate::rates::Readings;
 use crate::shared::Shared;
 use crate::{grpc, http, summary};
 
@@ -211,10 +212,15 @@ impl Bound {
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), StartError> {
         let Self { server: Server { shared, config, own }, listener, .. } = self;
         let handle = Handle::new();
-        let app = http::around(http::router(&shared).merge(grpc::router(&shared)?), &shared);
-        let serving = listen(listener, app, handle.clone()).map_err(StartError::Serving)?;
+        let readings = Arc::new(Readings::default());
+        let app = http::around(
+            http::router(&shared, Arc::clone(&readings)).merge(grpc::router(&shared)?),
+            &shared,
+        );
+        let serving =
+            listen(listener, app, handle.clone(), CONNECTIONS_MAX).map_err(StartError::Serving)?;
         let sweeping = Background(janitor::spawn(&shared.store, Arc::clone(&shared.clock)));
-        let summing = Background(tokio::spawn(summary::log(shared.clone())));
+        let summing = Background(tokio::spawn(summary::log(shared.clone(), readings)));
         let failed: Pin<Box<dyn Future<Output = Fatal> + Send>> = match &own {
             Some(own) => own.failed(),
             None => Box::pin(std::future::pending()),

@@ -1,9 +1,11 @@
 //! A line a minute that tells what a server does, for whoever reads its log later.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use haulier_core::{QueueStats, Result, State};
 
+use crate::rates::Readings;
 use crate::shared::Shared;
 
 /// How often.
@@ -32,10 +34,10 @@ impl Sums {
 }
 
 /// Logs a summary a minute, for ever. A quiet minute is not worth a line.
-pub(crate) async fn log(shared: Shared) {
+pub(crate) async fn log(shared: Shared, readings: Arc<Readings>) {
     let mut before = None;
     loop {
-        match read(&shared).await {
+        match read(&shared, &readings).await {
             Ok(now) => {
                 let then = before.replace(now);
                 if let Some(then) = then.filter(|then| *then != now) {
@@ -57,6 +59,9 @@ pub(crate) async fn log(shared: Shared) {
     }
 }
 
-async fn read(shared: &Shared) -> Result<Sums> {
-    Ok(Sums::of(&shared.store.queues().await?))
+/// Sums the queues up; the same look serves as a reading of their rates.
+async fn read(shared: &Shared, readings: &Readings) -> Result<Sums> {
+    let queues = shared.store.queues().await?;
+    readings.take(shared.clock.monotonic(), &queues);
+    Ok(Sums::of(&queues))
 }

@@ -13,7 +13,6 @@ mod openapi;
 mod pages;
 mod problem;
 mod queues;
-mod rates;
 mod request;
 mod tasks;
 mod work;
@@ -30,6 +29,7 @@ use http::{Method, StatusCode};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::grpc;
+use crate::rates::Readings;
 use crate::shared::Shared;
 use problem::Fault;
 
@@ -42,7 +42,7 @@ const BASE: &str = "/api/v1";
 #[derive(Debug, Clone)]
 struct App {
     shared: Shared,
-    readings: Arc<rates::Readings>,
+    readings: Arc<Readings>,
 }
 
 impl FromRef<App> for Shared {
@@ -52,8 +52,8 @@ impl FromRef<App> for Shared {
 }
 
 /// Every HTTP call, without the layers of [`around`].
-pub(crate) fn router(shared: &Shared) -> Router {
-    let app = App { shared: shared.clone(), readings: Arc::default() };
+pub(crate) fn router(shared: &Shared, readings: Arc<Readings>) -> Router {
+    let app = App { shared: shared.clone(), readings };
     Router::new()
         .nest(BASE, interface().layer(from_fn(guard::check_accept)))
         .layer(from_fn_with_state(shared.clone(), request::limit_time))

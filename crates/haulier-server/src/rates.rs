@@ -1,8 +1,8 @@
 //! How fast queues move: the difference of two readings, the older of them at least ten seconds
 //! old.
 //!
-//! No loop samples anything: each look at the queues is a reading. So the mean may reach over a
-//! long while, and says over which.
+//! Each look at the queues is a reading; the summary of the log looks once a minute. So the mean
+//! reaches over ten seconds or more, and says over how long.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const QUEUES_MAX: usize = 10_000;
 
 /// The last two readings.
 #[derive(Debug, Default)]
-pub(super) struct Readings(Mutex<Option<(Reading, Reading)>>);
+pub(crate) struct Readings(Mutex<Option<(Reading, Reading)>>);
 
 #[derive(Debug, Clone)]
 struct Reading {
@@ -66,7 +66,7 @@ impl Reading {
 
 impl Readings {
     /// Takes a reading of all queues at `now`, and tells the rate of each since an earlier one.
-    pub(super) fn take(&self, now: Duration, stats: &[QueueStats]) -> Vec<Option<Rates>> {
+    pub(crate) fn take(&self, now: Duration, stats: &[QueueStats]) -> Vec<Option<Rates>> {
         let mut readings = self.0.lock();
         let (older, newer) = readings.get_or_insert_with(|| {
             let first = Reading::take(now, stats);
