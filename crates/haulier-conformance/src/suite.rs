@@ -11,6 +11,7 @@ macro_rules! __with_cases {
                 checkpoints_come_with_the_next_delivery,
                 a_checkpoint_keeps_its_first_value,
                 a_superseded_holder_saves_nothing,
+                a_beat_with_an_old_and_a_new_key_saves_for_the_new_one,
                 progress_is_shown_as_it_was_told_last,
                 a_long_progress_note_is_cut,
                 checkpoints_beyond_the_limit_fail_the_call_and_change_nothing,

@@ -70,6 +70,23 @@ pub async fn a_superseded_holder_saves_nothing(rig: &mut impl Rig) {
     assert!(task.checkpoints.is_empty() && task.progress.is_none());
 }
 
+/// I3: an old key in the same beat takes nothing away from the new one.
+pub async fn a_beat_with_an_old_and_a_new_key_saves_for_the_new_one(rig: &mut impl Rig) {
+    let id = put(rig, task()).await;
+    let old = take_one(rig).await.key;
+    settle(rig, old, Outcome::Release).await;
+    let new = take_one(rig).await.key;
+    let saved = vec![checkpoint("charge", b"new")];
+    let leases = vec![
+        LeaseBeat { checkpoints: vec![checkpoint("charge", b"old")], ..LeaseBeat::renew(old) },
+        LeaseBeat { checkpoints: saved.clone(), ..LeaseBeat::renew(new) },
+    ];
+    let beat = Beat { worker: worker("w"), about: None, ttl: TTL, leases };
+    let reply = only(rig.queue().beat(vec![beat]).await.must());
+    assert_eq!(reply.held, [Held::Stale, Held::Yes]);
+    assert_eq!(view(rig, id).await.checkpoints, saved);
+}
+
 /// For whoever looks.
 pub async fn progress_is_shown_as_it_was_told_last(rig: &mut impl Rig) {
     let id = put(rig, task()).await;
