@@ -1,5 +1,5 @@
-//! One unary call, repeated while that is safe and useful: always while it surely did not happen and a
-//! server may come back, and after a lost answer if repeating is harmless.
+//! One unary call, repeated while that is safe and useful: always while it surely did not happen
+//! and a server may come back, and after a lost answer if repeating is harmless.
 
 use haulier_core::{Code, Error, Result};
 use haulier_wire::status::from_status;

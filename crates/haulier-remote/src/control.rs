@@ -1,5 +1,5 @@
-//! The trait for operators, over calls. A rerun or a deletion whose answer was lost is not repeated: the
-//! second answer would be about another state than the first.
+//! The trait for operators, over calls. A rerun or a deletion whose answer was lost is not
+//! repeated: the second answer would be about another state than the first.
 
 use async_trait::async_trait;
 use bytes::Bytes;

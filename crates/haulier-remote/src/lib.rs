@@ -1,17 +1,18 @@
 //! Client of the Haulier task queue over gRPC: the storage traits, served from afar.
 //!
-//! [`RemoteStore`] is one more implementation of `Queue`, `Inspect` and `Control`: a worker cannot tell
-//! it from a store in its own process. A call that waits for tasks opens the worker's stream; while it
-//! is open, that worker's beats and settlements ride on it, the server knows within two seconds when
-//! the worker is gone, and cancellations are heard at once. Everything else is a unary call.
+//! [`RemoteStore`] is one more implementation of `Queue`, `Inspect` and `Control`: a worker cannot
+//! tell it from a store in its own process. A call that waits for tasks opens the worker's stream;
+//! while it is open, that worker's beats and settlements ride on it, the server knows within two
+//! seconds when the worker is gone, and cancellations are heard at once. Everything else is a
+//! unary call.
 //!
 //! Calls are repeated within a deadline while no server can be reached, and, where repeating is
 //! harmless (the ids are the caller's), also after an answer was lost.
 //!
-//! **Time of a lease.** A store grants a lease at a moment that the caller cannot see. The ttl of every
-//! lease returned here is what is left of it at least: the time since the frame or request was *sent*
-//! that the server had read before it granted the lease is taken off. A caller may count it from when
-//! it got the lease; counting from when it asked is shorter still, and as safe.
+//! **Time of a lease.** A store grants a lease at a moment that the caller cannot see. The ttl of
+//! every lease returned here is what is left of it at least: the time since the frame or request
+//! was *sent* that the server had read before it granted the lease is taken off. A caller may
+//! count it from when it got the lease; counting from when it asked is shorter still, and as safe.
 //!
 //! | where | what |
 //! |---|---|

@@ -14,7 +14,8 @@ use crate::options::{RemoteOptions, Tls};
 
 /// How long making a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a quiet connection is asked whether it is still there, and how long it may take to say so.
+/// How often a quiet connection is asked whether it is still there, and how long it may take to
+/// say so.
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// What may be under way to this client on a stream, and on a connection, in bytes.
 const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
@@ -201,8 +202,8 @@ mod tests {
         assert_eq!(net.way().server, first);
     }
 
-    #[test]
-    fn what_is_no_url_or_token_is_refused_with_what_is_wrong() {
+    #[tokio::test]
+    async fn what_is_no_url_or_token_is_refused_with_what_is_wrong() {
         for urls in ["", ",", "a:1", "ftp://a", "http://a b"] {
             let error = Net::new(options(urls)).unwrap_err();
             assert_eq!(error.fields()[0].field, "url", "{urls:?}");

@@ -9,8 +9,8 @@ use haulier_core::{Clock, Entropy};
 /// How to reach the servers.
 #[derive(Clone)]
 pub struct RemoteOptions {
-    /// The servers, `http://host:port` or `https://host:port`. All must serve the same store. A client
-    /// begins with one of them by chance, and goes to the next when it fails.
+    /// The servers, `http://host:port` or `https://host:port`. All must serve the same store. A
+    /// client begins with one of them by chance, and goes to the next when it fails.
     pub urls: Vec<String>,
     /// Proves who is calling.
     pub token: Option<String>,

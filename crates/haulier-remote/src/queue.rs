@@ -62,7 +62,8 @@ impl Queue for RemoteStore {
         if self.streams.has(&worker) {
             return Ok(news.heard(&*self.net.clock, wait).await);
         }
-        // The worker's stream may be opened in the meantime: it then hears what this call would miss.
+        // The worker's stream may be opened in the meantime: it then hears what this call would
+        // miss.
         tokio::select! {
             heard = self.watch_unary(&worker, wait) => heard,
             () = news.told() => Ok(true),

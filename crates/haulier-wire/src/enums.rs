@@ -9,7 +9,9 @@ use crate::wrong::Wrong;
 
 /// A core enumeration and its wire twin. `default` is what an absent field means, if anything.
 macro_rules! twins {
-    ($($encode:ident, $decode:ident, $core:ident, default $default:expr, { $($word:ident),+ })+) => {$(
+    ($(
+        $encode:ident, $decode:ident, $core:ident, default $default:expr, { $($word:ident),+ }
+    )+) => {$(
         pub(crate) fn $encode(value: $core) -> i32 {
             match value {
                 $($core::$word => pb::$core::$word as i32,)+

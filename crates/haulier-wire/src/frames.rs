@@ -1,5 +1,5 @@
-//! Cutting a batch into messages that fit: at most [`ITEMS_MAX`] items and [`FRAME_BYTES_MAX`] bytes,
-//! or one item that is larger. Receivers check the count of what came.
+//! Cutting a batch into messages that fit: at most [`ITEMS_MAX`] items and [`FRAME_BYTES_MAX`]
+//! bytes, or one item that is larger. Receivers check the count of what came.
 
 use haulier_core::limits::{FRAME_BYTES_MAX, ITEMS_MAX};
 use haulier_core::{Code, Error, Result};

@@ -1,10 +1,10 @@
 //! Protocol of the Haulier task queue: the generated messages, clients and servers of package
 //! `haulier.v1`, and the only translation between them and the nouns of `haulier-core`.
 //!
-//! What is decoded is valid: names follow their grammar, ids have 16 bytes, enum values are known; or
-//! the answer is [`haulier_core::Error::invalid`] with the path of the field that is wrong. Limits of
-//! single items (payload sizes, header counts) stay with the stores, which refuse item by item. It
-//! knows no connection, no retry and no store.
+//! What is decoded is valid: names follow their grammar, ids have 16 bytes, enum values are known;
+//! or the answer is [`haulier_core::Error::invalid`] with the path of the field that is wrong.
+//! Limits of single items (payload sizes, header counts) stay with the stores, which refuse item
+//! by item. It knows no connection, no retry and no store.
 //!
 //! | where | what |
 //! |---|---|

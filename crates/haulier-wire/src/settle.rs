@@ -1,5 +1,5 @@
-//! Ends of leases. A worker decides what a failure leads to; a thin one leaves it to the server, and
-//! its settlement is read as [`Ending::Undecided`].
+//! Ends of leases. A worker decides what a failure leads to; a thin one leaves it to the server,
+//! and its settlement is read as [`Ending::Undecided`].
 
 use haulier_core::{Failure, LeaseKey, Outcome, Result, Settled, Settlement, lease};
 

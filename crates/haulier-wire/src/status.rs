@@ -1,8 +1,8 @@
-//! Errors on the wire: the gRPC status of the documented table, with `google.rpc` details that carry
-//! the code and both answers (may I retry, may it have happened).
+//! Errors on the wire: the gRPC status of the documented table, with `google.rpc` details that
+//! carry the code and both answers (may I retry, may it have happened).
 //!
-//! A status without our details was made by a transport or a proxy. If the request surely never left,
-//! it is [`Code::Unavailable`]; otherwise nobody knows: [`Code::UnknownOutcome`].
+//! A status without our details was made by a transport or a proxy. If the request surely never
+//! left, it is [`Code::Unavailable`]; otherwise nobody knows: [`Code::UnknownOutcome`].
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -116,7 +116,8 @@ pub fn to_problem(error: &Error) -> pb::Problem {
 /// The error that failed one frame of a stream, if one did.
 ///
 /// # Errors
-/// That error. A code that this release does not know counts as internal: the frame may have applied.
+/// That error. A code that this release does not know counts as internal: the frame may have
+/// applied.
 pub fn check_problem(problem: Option<pb::Problem>) -> Result<()> {
     let Some(problem) = problem else { return Ok(()) };
     let code = Code::parse(&problem.code).unwrap_or(Code::Internal);

@@ -1,8 +1,8 @@
 //! Tasks: ids, payloads, policies, names.
 //!
-//! Spans that are asked for are rounded up to a millisecond, so that no delay becomes shorter and no
-//! timeout zero. Payloads are slices of the frame that brought them; names repeat within a batch, so
-//! [`Names`] keeps the last one of each sort instead of making it anew for every task.
+//! Spans that are asked for are rounded up to a millisecond, so that no delay becomes shorter and
+//! no timeout zero. Payloads are slices of the frame that brought them; names repeat within a
+//! batch, so [`Names`] keeps the last one of each sort instead of making it anew for every task.
 
 use std::sync::Arc;
 use std::time::Duration;

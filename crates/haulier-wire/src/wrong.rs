@@ -1,5 +1,6 @@
 //! A field that breaks the rules, with its path from the message's root: it becomes
-//! [`Error::invalid`]. The path is put together on the way out, so that a valid message pays nothing.
+//! [`Error::invalid`]. The path is put together on the way out, so that a valid message pays
+//! nothing.
 
 use std::fmt::Display;
 

@@ -1,8 +1,8 @@
 //! The actor of one worker's stream. It alone owns the connection; callers ask it by commands.
 //!
-//! What it was asked for and has no answer to is kept, in order, and sent again after a reconnect: a
-//! settlement that was answered already gets the same answer (I8), a beat renews once more. Kept are at
-//! most [`PENDING_MAX`] batches; beyond that commands wait.
+//! What it was asked for and has no answer to is kept, in order, and sent again after a reconnect:
+//! a settlement that was answered already gets the same answer (I8), a beat renews once more. Kept
+//! are at most [`PENDING_MAX`] batches; beyond that commands wait.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -221,7 +221,8 @@ impl Actor {
         }
     }
 
-    /// Sends a frame if there is a connection. What a connection does not take is sent on the next one.
+    /// Sends a frame if there is a connection. What a connection does not take is sent on the next
+    /// one.
     fn send(&mut self, frame: Up) -> bool {
         let now = self.now();
         let Line::Up(live) = &mut self.line else { return false };
@@ -240,8 +241,8 @@ impl Actor {
         self.line = Line::Dialling(Box::pin(dial(Arc::clone(&self.net), hello, pause)));
     }
 
-    /// A new connection: what was held was said by Hello, as far as it fits; what is unanswered is said
-    /// again.
+    /// A new connection: what was held was said by Hello, as far as it fits; what is unanswered is
+    /// said again.
     fn opened(&mut self, opened: Opened) {
         let Opened { live, welcome, held } = opened;
         self.trouble = None;
@@ -278,7 +279,8 @@ impl Actor {
         self.batch(Batch::Beat { beat, reply: None });
     }
 
-    /// There is no connection: goes for the next one, or gives up if no server will have this worker.
+    /// There is no connection: goes for the next one, or gives up if no server will have this
+    /// worker.
     fn lost(&mut self, error: Error) -> ControlFlow<()> {
         if !error.is_retryable() || error.code() == Code::Internal {
             self.fail(&error);
@@ -288,8 +290,8 @@ impl Actor {
             self.net.failed(live.server);
             tracing::debug!(worker = %self.worker, "a stream was lost: {error:#}");
         }
-        // A claim of which a part has come is answered with that part; the rest runs out. Who no longer
-        // waits is answered with nothing.
+        // A claim of which a part has come is answered with that part; the rest runs out. Who no
+        // longer waits is answered with nothing.
         let over = |held: &Credit| held.withdrawn || !held.got.is_empty();
         let over = self.credits.iter().filter(|(_, held)| over(held));
         for number in over.map(|(number, _)| *number).collect::<Vec<_>>() {

@@ -1,5 +1,5 @@
-//! What callers and a stream's actor share. Callers put down here, without waiting, what they give back
-//! when they are dropped; the actor looks whenever it is woken.
+//! What callers and a stream's actor share. Callers put down here, without waiting, what they give
+//! back when they are dropped; the actor looks whenever it is woken.
 
 use std::collections::HashSet;
 use std::sync::Mutex;

@@ -1,5 +1,5 @@
-//! One connection's frames: numbered, and timed, so that a lease can be counted from when the frame was
-//! sent that the server had read before it granted the lease.
+//! One connection's frames: numbered, and timed, so that a lease can be counted from when the
+//! frame was sent that the server had read before it granted the lease.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use tonic::{Status, Streaming};
 use crate::net::{Net, Way};
 use crate::store::queue_client;
 
-/// Frames that may wait for the connection. More cannot be unanswered: 64 credits, each perhaps taken
-/// back, and 17 batches; so a connection that takes no more is stuck.
+/// Frames that may wait for the connection. More cannot be unanswered: 64 credits, each perhaps
+/// taken back, and 17 batches; so a connection that takes no more is stuck.
 const FRAMES_WAITING: usize = 256;
 /// How long a server may take to say Welcome.
 const WELCOME_WITHIN: Duration = Duration::from_secs(10);

@@ -1,6 +1,6 @@
-//! The streams of this process's workers, one a worker, each opened by the first call that waits for
-//! tasks and kept by an actor of its own: it reconnects, sends again what was not answered, and ends
-//! when nothing has been asked of it for a while.
+//! The streams of this process's workers, one a worker, each opened by the first call that waits
+//! for tasks and kept by an actor of its own: it reconnects, sends again what was not answered,
+//! and ends when nothing has been asked of it for a while.
 //!
 //! | where | what |
 //! |---|---|

@@ -1,5 +1,5 @@
-//! A caller that waits for tasks. However it ends, no lease is left with nobody: what was on its way
-//! when the caller was dropped is handed back.
+//! A caller that waits for tasks. However it ends, no lease is left with nobody: what was on its
+//! way when the caller was dropped is handed back.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! The gRPC services: the storage traits as calls, and the worker's stream.
 //!
-//! A service reads its request, asks the store and writes the answer. Limits of a call (items, bytes)
-//! are checked here, before the store sees anything; limits of an item are the store's. What a stream
-//! does beyond calls is in [`work`].
+//! A service reads its request, asks the store and writes the answer. Limits of a call (items,
+//! bytes) are checked here, before the store sees anything; limits of an item are the store's.
+//! What a stream does beyond calls is in [`work`].
 
 mod control;
 mod inspect;
@@ -25,8 +25,8 @@ use crate::shared::Shared;
 /// What every reader of gRPC knows as "there is no such method".
 const UNIMPLEMENTED: &str = "12";
 
-/// The routes of every service, health and reflection among them. They have no fallback: what is none
-/// of them is for the rest of the server ([`is_grpc`], [`unimplemented`]).
+/// The routes of every service, health and reflection among them. They have no fallback: what is
+/// none of them is for the rest of the server ([`is_grpc`], [`unimplemented`]).
 ///
 /// # Errors
 /// [`haulier_core::Code::Internal`] if the descriptors cannot be read.
@@ -79,8 +79,8 @@ fn answer<T>(result: Result<T>) -> Result<Response<T>, Status> {
     result.map(Response::new).map_err(|error| to_status(&error))
 }
 
-/// Hands leases back that will not reach their worker: their attempts do not count, and others can have
-/// the tasks at once. If the store is away, they run out instead.
+/// Hands leases back that will not reach their worker: their attempts do not count, and others can
+/// have the tasks at once. If the store is away, they run out instead.
 async fn release(store: &dyn Store, keys: Vec<LeaseKey>) {
     for keys in keys.chunks(limits::ITEMS_MAX) {
         let release = |key: &LeaseKey| Settlement { key: *key, outcome: Outcome::Release };

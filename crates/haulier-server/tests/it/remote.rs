@@ -1,5 +1,5 @@
-//! The contract over a real gRPC connection: every case of the suite, with a server and a client between
-//! it and the store, in memory and on disk.
+//! The contract over a real gRPC connection: every case of the suite, with a server and a client
+//! between it and the store, in memory and on disk.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

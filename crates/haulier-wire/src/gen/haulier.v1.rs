@@ -943,9 +943,10 @@ pub struct Welcome {
     #[prost(uint64, tag = "3")]
     pub payload_bytes_max: u64,
 }
-/// Deliveries that the worker allows. Each credit is used up by the one Deliver that bears its number; it
-/// waits for tasks as long as the stream lasts. Sent again with a want of zero it is taken back, which an
-/// empty Deliver confirms (or a full one, that was under way). A worker may have 64 credits out.
+/// Deliveries that the worker allows. Each credit is used up by the one Deliver that bears its
+/// number; it waits for tasks as long as the stream lasts. Sent again with a want of zero it is
+/// taken back, which an empty Deliver confirms (or a full one, that was under way). A worker may
+/// have 64 credits out.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Credit {
     /// The worker's number of the credit.

@@ -93,7 +93,8 @@ proptest! {
         queues in vec(nouns::stats(), 0..3),
         workers in vec(nouns::worker_view(), 0..3),
     ) {
-        let told = pb::QueuesResponse { queues: queues.iter().map(inspect::encode_queue).collect() };
+        let told = queues.iter().map(inspect::encode_queue).collect();
+        let told = pb::QueuesResponse { queues: told };
         prop_assert_eq!(inspect::decode_queues(sent(&told)).unwrap(), queues);
         let told =
             pb::WorkersResponse { workers: workers.iter().map(inspect::encode_worker).collect() };

@@ -1,9 +1,11 @@
-//! The claimer: it alone leases for the streams of this server. Wants that wait are gathered into one
-//! call, so that the store can share scarce tasks out over all of them; a want is in one call at a time.
+//! The claimer: it alone leases for the streams of this server. Wants that wait are gathered into
+//! one call, so that the store can share scarce tasks out over all of them; a want is in one call
+//! at a time.
 //!
-//! It never polls: a call waits in the store. It is made anew every sixth of the shortest ttl in it, so
-//! that the frame from which a worker counts its lease (`seen`, noted when the call is made) is young.
-//! A want that is taken back ends its call, and the others of that call are asked for again at once.
+//! It never polls: a call waits in the store. It is made anew every sixth of the shortest ttl in
+//! it, so that the frame from which a worker counts its lease (`seen`, noted when the call is
+//! made) is young. A want that is taken back ends its call, and the others of that call are asked
+//! for again at once.
 
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;

@@ -1,5 +1,6 @@
-//! What a stream asks of the store without waiting for it: several settlements may be under way while
-//! the next frame is read. A job borrows nothing of its session; the session takes in what it brings.
+//! What a stream asks of the store without waiting for it: several settlements may be under way
+//! while the next frame is read. A job borrows nothing of its session; the session takes in what
+//! it brings.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -125,8 +126,8 @@ async fn find_news(shared: &Shared, worker: WorkerId, held: Vec<LeaseKey>) -> Re
     Ok(News { directive, cancelled })
 }
 
-/// Shortens the leases of a stream that is gone, so that others need not wait for their ttl. The same
-/// worker can still take them back.
+/// Shortens the leases of a stream that is gone, so that others need not wait for their ttl. The
+/// same worker can still take them back.
 pub(super) async fn shorten(
     shared: &Shared,
     worker: &WorkerId,

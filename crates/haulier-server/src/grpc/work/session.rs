@@ -1,8 +1,9 @@
 //! The life of one worker's stream, from Hello to its end.
 //!
-//! A session knows what it has delivered and what of it is not over. When the stream is lost, those
-//! leases are shortened to the grace of a lost stream, in which the same worker may take them back. It
-//! renews nothing by itself: a connection that lives proves nothing about the worker behind it.
+//! A session knows what it has delivered and what of it is not over. When the stream is lost,
+//! those leases are shortened to the grace of a lost stream, in which the same worker may take
+//! them back. It renews nothing by itself: a connection that lives proves nothing about the worker
+//! behind it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -252,8 +253,8 @@ impl Session {
     fn beat(&mut self, frame: pb::BeatFrame) -> Result<()> {
         let beat = beat::decode_own_beat(frame.beat, &self.worker)?;
         frames::check_items(beat.leases.len(), "leases")?;
-        // What is listed is this stream's to lose, whichever way it was leased. A lease that is over
-        // is answered as stale, and goes again.
+        // What is listed is this stream's to lose, whichever way it was leased. A lease that is
+        // over is answered as stale, and goes again.
         self.held.extend(beat.leases.iter().map(|lease| lease.key));
         if self.watch.is_none() {
             self.watch = Some(jobs::watch(&self.shared, &self.worker));
