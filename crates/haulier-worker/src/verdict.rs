@@ -66,3 +66,65 @@ impl TaskError {
         matches!(self.verb(), Verb::Cancelled)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use haulier_core::{Ended, Kind, ManualClock, NewTask, Payload, SeededEntropy, TaskId};
+
+    use super::*;
+
+    fn decided(end: End, why: Option<Why>, attempt: u32) -> Option<Outcome> {
+        let dice = SeededEntropy::from_u64(1);
+        let id = TaskId::generate(&ManualClock::new(), &dice);
+        let mut task = NewTask::new(id, Kind::new("k").unwrap(), Payload::json("1"));
+        task.policy.max_attempts = 2;
+        decide(&task, attempt, end, why, &dice)
+    }
+
+    fn word(end: End, why: Option<Why>) -> Option<Ended> {
+        decided(end, why, 1).as_ref().map(Ended::from)
+    }
+
+    fn failed() -> End {
+        End::Returned(Err(TaskError::fail("no")))
+    }
+
+    #[test]
+    fn nothing_is_settled_of_a_lease_that_was_lost() {
+        for end in [End::Returned(Ok(None)), failed(), End::Dropped] {
+            assert_eq!(word(end, Some(Why::Lost)), None);
+        }
+    }
+
+    #[test]
+    fn what_was_done_before_it_could_stop_is_completed() {
+        for why in [None, Some(Why::Cancel), Some(Why::Timeout), Some(Why::Drain)] {
+            assert_eq!(word(End::Returned(Ok(None)), why), Some(Ended::Complete), "{why:?}");
+        }
+    }
+
+    #[test]
+    fn a_handler_that_was_asked_to_stop_ends_as_the_reason_says_and_not_as_it_says() {
+        let error = || End::Returned(Err(TaskError::cancelled()));
+        for end in [error, failed, || End::Dropped] {
+            assert_eq!(word(end(), Some(Why::Cancel)), Some(Ended::Cancelled));
+            assert_eq!(word(end(), Some(Why::Timeout)), Some(Ended::Fail));
+        }
+        assert_eq!(word(error(), Some(Why::Drain)), Some(Ended::Release));
+        assert_eq!(word(End::Dropped, Some(Why::Drain)), Some(Ended::Release));
+        assert_eq!(word(failed(), Some(Why::Drain)), Some(Ended::Fail), "it failed by itself");
+    }
+
+    #[test]
+    fn the_last_attempt_is_not_followed_by_another_whatever_the_handler_proposes() {
+        let error = || End::Returned(Err(TaskError::fail("no").after(Duration::from_secs(7))));
+        let retry_in = |attempt| match decided(error(), None, attempt) {
+            Some(Outcome::Fail { retry_in, .. }) => retry_in,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(retry_in(1), Some(Duration::from_secs(7)));
+        assert_eq!(retry_in(2), None);
+    }
+}

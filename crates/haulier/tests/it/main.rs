@@ -7,6 +7,7 @@ mod bulk;
 mod connect;
 mod enqueue;
 mod even;
+mod janitor;
 mod results;
 mod testing;
 
