@@ -1,6 +1,7 @@
 //! The seam to the file system: one flat directory of files. Everything that touches the disk goes
 //! through here, so that a test can be the disk ([`SimDisk`]).
 
+mod counting;
 mod real;
 mod sim;
 
@@ -8,6 +9,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+pub use counting::{Counting, Counts};
 pub use real::RealDisk;
 pub use sim::{Fate, SimDisk};
 

@@ -1,7 +1,8 @@
 //! Handing tasks to workers: whose turn it is, which task, and its fence. [`Engine::grant`] is the place
 //! where a task gets its holder.
 
-use std::collections::{HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,20 +66,50 @@ struct Asking {
     got: Vec<Granted>,
 }
 
-/// The wants of each worker, in the order of their turns. Who was never served comes first, and then in
-/// the order of the request.
-fn turns(asking: &[Asking]) -> Vec<VecDeque<usize>> {
-    let mut turns: Vec<VecDeque<usize>> = Vec::new();
-    let mut seats: HashMap<&WorkerId, usize> = HashMap::new();
-    for (at, one) in asking.iter().enumerate() {
-        let seat = *seats.entry(&one.holder.worker).or_insert(turns.len());
-        if seat == turns.len() {
-            turns.push(VecDeque::new());
+/// Whose turn it is. Several wants of a worker share its turn; its first that is open speaks for it.
+struct Turns {
+    /// The open wants of each worker.
+    open: Vec<VecDeque<usize>>,
+    /// Last grant, want, and whose: the least is next, so that equals come in the order of the request.
+    order: BinaryHeap<Reverse<(u64, usize, usize)>>,
+}
+
+impl Turns {
+    fn new(asking: &[Asking]) -> Self {
+        let mut seats: HashMap<&WorkerId, usize> = HashMap::new();
+        let mut open: Vec<VecDeque<usize>> = Vec::new();
+        for (at, one) in asking.iter().enumerate() {
+            let seat = *seats.entry(&one.holder.worker).or_insert(open.len());
+            if seat == open.len() {
+                open.push(VecDeque::new());
+            }
+            open[seat].push_back(at);
         }
-        turns[seat].push_back(at);
+        let mut turns = Self { open, order: BinaryHeap::new() };
+        for seat in 0..turns.open.len() {
+            let first = turns.open[seat].front().map_or(0, |at| asking[*at].last_grant);
+            turns.wait(seat, first);
+        }
+        turns
     }
-    turns.sort_by_key(|turn| turn.front().map_or(0, |at| asking[*at].last_grant));
-    turns
+
+    /// The want that is served next, and its worker's seat.
+    fn next(&mut self) -> Option<(u64, usize, usize)> {
+        self.order.pop().map(|Reverse(turn)| turn)
+    }
+
+    /// A worker gets another turn after those who were granted something longer ago.
+    fn wait(&mut self, seat: usize, last_grant: u64) {
+        if let Some(at) = self.open[seat].front() {
+            self.order.push(Reverse((last_grant, *at, seat)));
+        }
+    }
+
+    /// A want can get nothing more.
+    fn close(&mut self, seat: usize, last_grant: u64) {
+        self.open[seat].pop_front();
+        self.wait(seat, last_grant);
+    }
 }
 
 impl Engine {
@@ -97,24 +128,19 @@ impl Engine {
     /// ago; several wants of a worker share its turn. The wants have been checked.
     pub fn share(&mut self, now: Now, wants: &[Want], records: &mut Tail) -> Vec<Vec<Granted>> {
         let mut asking: Vec<Asking> = wants.iter().map(|want| self.ask(now, want)).collect();
-        let mut turns = turns(&asking);
+        let mut turns = Turns::new(&asking);
         let mut budget = LEASES_MAX;
-        while budget > 0 && !turns.is_empty() {
-            turns.retain_mut(|turn| {
-                while let Some(at) = turn.front() {
-                    let one = &mut asking[*at];
-                    match self.pick(one) {
-                        Some(_) if budget == 0 => return false,
-                        Some((slot, from)) => {
-                            budget -= 1;
-                            self.serve_one(now, one, slot, from, records);
-                            return true;
-                        }
-                        None => turn.pop_front(),
-                    };
-                }
-                false
-            });
+        while budget > 0
+            && let Some((last_grant, at, seat)) = turns.next()
+        {
+            let one = &mut asking[at];
+            if let Some((slot, from)) = self.pick(one) {
+                self.serve_one(now, one, slot, from, records);
+                turns.wait(seat, self.grants);
+                budget -= 1;
+            } else {
+                turns.close(seat, last_grant);
+            }
         }
         asking.into_iter().map(|one| one.got).collect()
     }

@@ -1,5 +1,6 @@
 //! The contract on a real directory, crashes and faults on a simulated disk.
 
+mod crash;
 mod rig;
 
 mod plain {
@@ -7,4 +8,5 @@ mod plain {
 
     haulier_conformance::suite!(PlainRig);
     haulier_conformance::histories!(PlainRig);
+    haulier_conformance::histories!(PlainRig, reopening);
 }
