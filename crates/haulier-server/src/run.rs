@@ -67,6 +67,9 @@ pub enum StartError {
     /// Something that a server cannot do without is missing.
     #[error(transparent)]
     Core(#[from] haulier_core::Error),
+    /// The store did not close cleanly; what it acknowledged is safe even so.
+    #[error("the store did not close cleanly: {0:#}")]
+    Closing(haulier_core::Error),
     /// Serving ended by itself.
     #[error("serving failed: {0}")]
     Serving(io::Error),
@@ -92,7 +95,7 @@ pub const fn exit_code(error: &StartError) -> u8 {
         | StartError::Listen { .. } => 78,
         StartError::Store(error) => store_exit_code(error),
         StartError::Failed(Fatal::Damaged(_)) => 65,
-        StartError::Failed(Fatal::Write(_)) | StartError::Serving(_) => 74,
+        StartError::Failed(Fatal::Write(_)) | StartError::Closing(_) | StartError::Serving(_) => 74,
         StartError::Core(_) => 70,
     }
 }
@@ -219,6 +222,7 @@ impl Bound {
         );
         let serving =
             listen(listener, app, handle.clone(), CONNECTIONS_MAX).map_err(StartError::Serving)?;
+        let _connections = Connections(handle.clone());
         let sweeping = Background(janitor::spawn(&shared.store, Arc::clone(&shared.clock)));
         let summing = Background(tokio::spawn(summary::log(shared.clone(), readings)));
         let failed: Pin<Box<dyn Future<Output = Fatal> + Send>> = match &own {
@@ -243,10 +247,19 @@ impl Bound {
         }
         drop((sweeping, summing));
         if let Some(own) = own {
-            own.close().await?;
+            own.close().await.map_err(StartError::Closing)?;
         }
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// The connections of a server: each has a task of its own, and none outlives [`Bound::serve`].
+struct Connections(Handle<SocketAddr>);
+
+impl Drop for Connections {
+    fn drop(&mut self) {
+        self.0.shutdown();
     }
 }
 

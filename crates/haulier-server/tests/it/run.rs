@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use haulier_core::{Durability, ManualClock, State, SystemClock};
 use haulier_memory::MemoryStore;
@@ -177,4 +178,36 @@ async fn a_draining_server_is_not_ready_and_grants_no_lease() {
     let live = call("GET /livez HTTP/1.1\r\n\r\n").await;
     assert!(live.starts_with("HTTP/1.1 200"), "{live}");
     serving.abort();
+}
+
+/// A connection in the middle of a request that never ends.
+async fn hang(address: SocketAddr) -> tokio::net::TcpStream {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = "POST /api/v1/tasks HTTP/1.1\r\nHost: localhost\r\n\
+                   Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn a_drain_ends_with_its_time_whoever_still_hangs() {
+    let impatient = Config { drain_timeout: Duration::ZERO, ..config() };
+    let server = over(impatient).unwrap();
+    let mut site = Site::serve(server, ManualClock::new());
+    let mut hanging = hang(site.address).await;
+    site.get("/livez").await;
+    site.drain();
+    site.ended().await.unwrap();
+    assert_eq!(within(hanging.read(&mut [0; 64])).await.unwrap_or(0), 0, "closed");
+}
+
+#[tokio::test]
+async fn no_connection_outlives_the_server() {
+    let bound = over(config()).unwrap().bind().unwrap();
+    let address = bound.address();
+    let serving = tokio::spawn(bound.serve(std::future::pending()));
+    let mut hanging = hang(address).await;
+    serving.abort();
+    assert!(within(serving).await.unwrap_err().is_cancelled());
+    assert_eq!(within(hanging.read(&mut [0; 64])).await.unwrap_or(0), 0, "closed");
 }
