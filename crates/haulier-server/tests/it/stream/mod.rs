@@ -3,5 +3,6 @@
 mod broken;
 mod credit;
 mod ends;
+mod proxy;
 mod servers;
 mod worker;

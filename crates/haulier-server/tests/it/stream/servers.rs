@@ -9,6 +9,7 @@ use haulier_core::{
 };
 use haulier_memory::MemoryStore;
 
+use super::proxy::Proxy;
 use super::worker::view;
 use crate::remote::{Link, connect};
 use crate::site::within;
@@ -126,5 +127,35 @@ async fn batches_larger_than_a_message_are_cut_and_answered_in_order() {
     let views = within(views).await.unwrap();
     assert!(views.iter().all(|view| view.as_ref().unwrap().result.is_some()));
     assert!(settled.iter().all(|answer| matches!(answer, Settled::Applied { late: false, .. })));
+    link.end().await;
+}
+
+#[tokio::test]
+async fn a_settlement_whose_answer_was_lost_is_sent_again_and_applied_once() {
+    let clock = ManualClock::new();
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
+    let link = Link::over(Arc::clone(&store), &clock).await;
+    let proxy = Proxy::before(link.address).await;
+    let remote = connect(&format!("http://{}", proxy.address), &clock).await.unwrap();
+    let id = put(&store, 1).await;
+    let got = within(remote.lease(vec![want()], limits::WAIT_MAX)).await.unwrap();
+    proxy.swallow_answers();
+    let end = Settlement { key: got[0][0].key, outcome: Outcome::Complete { result: None } };
+    let settling = tokio::spawn({
+        let remote = remote.clone();
+        async move { remote.settle(vec![end]).await }
+    });
+    within(async {
+        while view(&store, id).await.state() != State::Completed {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(!settling.is_finished(), "its answer is lost");
+    proxy.cut();
+    let settled = within(settling).await.unwrap().unwrap();
+    assert_eq!(settled, [Settled::Applied { state: State::Completed, late: false }]);
+    assert_eq!(view(&store, id).await.deliveries.len(), 1);
+    drop(remote);
     link.end().await;
 }
