@@ -1,6 +1,7 @@
 //! How a command ends: an exit code that scripts can rely on, and for people what is wrong, why,
 //! and what to do next. Nothing else in the program decides a number.
 
+use std::error::Error as _;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -119,21 +120,37 @@ impl fmt::Display for Failed {
 
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
+        let (what, remedy) = match error.message().split_once("; ") {
+            // Whoever is away is told with what to start instead.
+            Some((what, remedy)) if error.code() == Code::Unavailable => (what, Some(remedy)),
+            _ => (error.message(), None),
+        };
+        let what = match root(&error) {
+            Some(cause) => format!("{what} ({cause})"),
+            None => what.to_owned(),
+        };
         let next = match error.code() {
+            _ if remedy.is_some() => remedy,
             Code::UnknownOutcome => {
                 Some("it may have happened: look, or repeat it with the same ids")
             }
             Code::Internal => Some("this is a defect: please report it with the server's log"),
-            code if code.is_retryable() => Some("repeat the command later"),
+            // Most messages name the remedy themselves, after a semicolon.
+            code if code.is_retryable() && !what.contains(';') => Some("repeat the command later"),
             _ => None,
         };
-        let failed = Self::new(Exit::of(error.code()), format!("{error:#}"));
+        let failed = Self::new(Exit::of(error.code()), what);
         match next {
-            // Most messages name the remedy themselves, after a semicolon.
-            Some(next) if !error.message().contains(';') => failed.next(next),
-            _ => failed,
+            Some(next) => failed.next(next),
+            None => failed,
         }
     }
+}
+
+/// Where an error began: what lies between says the same in other words.
+fn root(error: &Error) -> Option<String> {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.last().map(ToString::to_string)
 }
 
 impl From<Refusal> for Failed {
@@ -199,6 +216,8 @@ mod tests {
         let bare = Failed::from(Error::new(Code::Throttled, "too many calls"));
         assert_eq!(bare.next.as_deref(), Some("repeat the command later"));
         let full = Failed::from(Error::new(Code::Unavailable, "away; start it"));
-        assert_eq!(full.next, None);
+        assert_eq!((full.what.as_str(), full.next.as_deref()), ("away", Some("start it")));
+        let refused = Failed::from(Error::new(Code::Final, "it is completed"));
+        assert_eq!(refused.next, None);
     }
 }

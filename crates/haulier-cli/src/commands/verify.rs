@@ -1,5 +1,5 @@
-//! `haulier verify`: checks a data directory from outside while no server uses it. It changes nothing,
-//! unless it is asked to cut the unfinished writes of a crash, as a start would.
+//! `haulier verify`: checks a data directory from outside while no server uses it. It changes
+//! nothing, unless it is asked to cut the unfinished writes of a crash, as a start would.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,7 +23,8 @@ version wrote it or, with --repair, a server uses it.")]
 pub struct Args {
     /// The data directory of a server that does not run
     dir: PathBuf,
-    /// Cut the unfinished writes of a crash behind the log's end, as a start does; never anything else
+    /// Cut the unfinished writes of a crash behind the log's end, as a start does; never anything
+    /// else
     #[arg(long)]
     repair: bool,
     #[command(flatten)]

@@ -88,12 +88,14 @@ fn start(program: &Program, ctx: &Ctx) -> Result<(Child, Group), TaskError> {
     Ok((child, Group { id, ended: false }))
 }
 
-/// Asks the group to end and gives it time. Whoever is left then is killed when the group is dropped.
+/// Asks the group to end and gives it time. Whoever is left then is killed when the group is
+/// dropped.
 async fn stop(child: &mut Child, group: &Group, ctx: &Ctx) {
     group.signal(Signal::TERM);
     let clock = ctx.clock();
     let until = clock.monotonic().saturating_add(GRACE);
-    // Only the leader is our child; nobody tells when the others have ended, so they are looked for.
+    // Only the leader is our child; nobody tells when the others have ended, so they are looked
+    // for.
     while clock.monotonic() < until {
         let leader_runs = matches!(child.try_wait(), Ok(None));
         if !leader_runs && !group.is_there() {
