@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use haulier::core::{Maintain, ManualClock};
+use haulier::core::ManualClock;
 use haulier::janitor;
 use haulier::store::{self, StoreOptions};
 
