@@ -8,13 +8,14 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use haulier_core::Clock;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio_util::sync::CancellationToken;
 
@@ -117,7 +118,7 @@ impl Process {
         };
         match line {
             Some(line) => Ok(line),
-            None => Err(self.last_words("did not become ready").await),
+            None => Err(self.last_words("did not become ready")),
         }
     }
 
@@ -139,20 +140,20 @@ impl Process {
         };
         match ended {
             Some(Ok(status)) if status.success() => Ok(()),
-            Some(Ok(status)) => Err(self.last_words(&format!("ended with {status}")).await),
+            Some(Ok(status)) => Err(self.last_words(&format!("ended with {status}"))),
             Some(Err(error)) => Err(Failed::io(self.what, &error)),
             None => {
                 self.kill().await?;
-                Err(self.last_words("did not stop when it was asked to").await)
+                Err(self.last_words("did not stop when it was asked to"))
             }
         }
     }
 
     /// Tells if it has ended although nobody asked it to.
-    pub async fn check(&mut self) -> Result<()> {
+    pub fn check(&mut self) -> Result<()> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
-            Ok(Some(status)) => Err(self.last_words(&format!("ended by itself, {status}")).await),
+            Ok(Some(status)) => Err(self.last_words(&format!("ended by itself, {status}"))),
             Err(error) => Err(Failed::io(self.what, &error)),
         }
     }
@@ -168,12 +169,12 @@ impl Process {
                 self.kept = true;
                 Ok(self.id())
             }
-            _ => Err(self.last_words("did not hear that it shall stay").await),
+            _ => Err(self.last_words("did not hear that it shall stay")),
         }
     }
 
-    async fn last_words(&self, why: &str) -> Failed {
-        let said = tail(&self.log).await.unwrap_or_default();
+    fn last_words(&self, why: &str) -> Failed {
+        let said = tail(&self.log).unwrap_or_default();
         let what = format!("the {} (pid {}) {why}", self.what, self.id());
         let failed = match said.trim() {
             "" => Failed::new(Exit::Bug, what),
@@ -203,12 +204,11 @@ fn told_to_stay() -> bool {
     said.any(|line| line == KEEP) && output::line(format_args!("{KEEP}")).is_ok()
 }
 
-async fn tail(path: &Path) -> std::io::Result<String> {
-    let mut file = tokio::fs::File::open(path).await?;
-    let length = file.metadata().await?.len();
-    let from = length.saturating_sub(LAST_WORDS_BYTES);
-    tokio::io::AsyncSeekExt::seek(&mut file, std::io::SeekFrom::Start(from)).await?;
+fn tail(path: &Path) -> std::io::Result<String> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LAST_WORDS_BYTES)))?;
     let mut bytes = Vec::new();
-    file.take(LAST_WORDS_BYTES).read_to_end(&mut bytes).await?;
+    file.take(LAST_WORDS_BYTES).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -59,11 +59,9 @@ impl Crew {
     }
 
     /// Tells of a process that ended without being asked to.
-    pub async fn check(&mut self) -> Result<()> {
-        for process in std::iter::once(&mut self.server).chain(&mut self.workers) {
-            process.check().await?;
-        }
-        Ok(())
+    pub fn check(&mut self) -> Result<()> {
+        let mut all = std::iter::once(&mut self.server).chain(&mut self.workers);
+        all.try_for_each(Process::check)
     }
 
     /// Lets the workers drain and end.

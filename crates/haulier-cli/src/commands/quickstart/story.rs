@@ -142,7 +142,7 @@ impl Story {
         let inspect = self.client.inspect()?;
         let (mut best, mut since) = (0, self.clock.monotonic());
         loop {
-            self.crew.check().await?;
+            self.crew.check()?;
             let queues = self.patiently(|| inspect.queues()).await?;
             let ours = queues.iter().find(|stats| stats.queue == self.queue);
             let finished = ours.map_or(0, |stats| stats.counts.total() - stats.counts.pending());
