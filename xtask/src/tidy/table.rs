@@ -134,7 +134,6 @@ pub const ROWS: &[Row] = &[
             "anstream",
             // The quickstart's ledger is a queue over a queue.
             "async-trait",
-            "bytes",
             "clap",
             "clap_complete",
             "clap_mangen",
@@ -149,7 +148,6 @@ pub const ROWS: &[Row] = &[
             "tokio",
             "tokio-util",
             "tracing",
-            "tracing-subscriber",
         ],
         tests: &[],
     },
