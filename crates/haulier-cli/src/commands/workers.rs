@@ -102,7 +102,9 @@ impl Named {
             let (worker, directive) = (api::Text(worker), api::Word(directive));
             told.push(api::Directed { worker, directive });
         }
-        output::rows(self.output.format, &told, &told)?;
+        if !told.is_empty() {
+            output::rows(self.output.format, &told, &told)?;
+        }
         if unknown.is_empty() {
             return Ok(Exit::Done);
         }
