@@ -5,7 +5,10 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Parser, Subcommand};
 
-use crate::commands::*;
+use crate::commands::{
+    bench, config, dead, dev, doctor, enqueue, generate, healthcheck, queues, quickstart, serve,
+    tasks, verify, work, workers,
+};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
