@@ -71,6 +71,7 @@ async fn run(plan: &Plan, directory: &Path) -> Result<(), Failure> {
     let per = |total: u64| total as f64 / plan.tasks as f64;
     writeln!(out, "lifecycles:          {:>9.0} /s", plan.tasks as f64 / took)?;
     writeln!(out, "log bytes each:      {:>9.1}", per(counted.bytes() - bytes))?;
+    writeln!(out, "hint bytes each:     {:>9.1}", per(counted.other_bytes()))?;
     let syncs = counted.syncs() - syncs;
     writeln!(out, "syncs:               {syncs:>9} ({:.1} tasks each)", 1.0 / per(syncs))?;
     store.close().await?;

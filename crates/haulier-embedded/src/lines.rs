@@ -141,6 +141,8 @@ pub struct QueueState {
     pub completed: List,
     /// Its completed tasks that still hold their unique keys.
     pub held: u64,
+    /// It is noted for the next sweep that it keeps too many.
+    pub overfull: bool,
     /// When a task of it was granted last, counted in grants.
     pub last_grant: u64,
     /// Lines with available tasks: the best first, then by the order of their first task.
@@ -202,6 +204,7 @@ impl Lines {
             finished: 0,
             completed: List::default(),
             held: 0,
+            overfull: false,
             last_grant: 0,
             ready: BTreeMap::new(),
         });

@@ -185,6 +185,9 @@ pub enum Happened {
     Cancelled,
     /// An operator wants it done again.
     Rerun,
+    /// Its time has come. Said so that a line has the same order after a restart; a store that lost the
+    /// record finds out by the due time.
+    Due,
 }
 
 impl Record {
@@ -380,6 +383,7 @@ impl Change {
             Happened::Expired => 8,
             Happened::Cancelled => 9,
             Happened::Rerun => 10,
+            Happened::Due => 11,
         });
         put_epoch(out, self.epoch);
         put_standing(out, &self.standing);
@@ -394,6 +398,7 @@ impl Change {
             8 => Happened::Expired,
             9 => Happened::Cancelled,
             10 => Happened::Rerun,
+            11 => Happened::Due,
             number => Happened::Ended {
                 how: ended_of(number)?,
                 late: code & Self::LATE != 0,

@@ -12,6 +12,7 @@ use super::{Disk, DiskFile};
 pub struct Counts {
     syncs: AtomicU64,
     bytes: AtomicU64,
+    others: AtomicU64,
 }
 
 impl Counts {
@@ -20,9 +21,14 @@ impl Counts {
         self.syncs.load(Ordering::Relaxed)
     }
 
-    /// Bytes written.
+    /// Bytes written to the log.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes written beside the log, to hints.
+    pub fn other_bytes(&self) -> u64 {
+        self.others.load(Ordering::Relaxed)
     }
 }
 
@@ -49,8 +55,9 @@ impl<D: Disk> Counting<D> {
         Arc::new(self)
     }
 
-    fn file(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
-        Arc::new(CountedFile { file, counts: Arc::clone(&self.counts) })
+    fn file(&self, name: &str, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+        let is_log = crate::log::segment_number(name).is_some() || name.starts_with("spare-");
+        Arc::new(CountedFile { file, is_log, counts: Arc::clone(&self.counts) })
     }
 }
 
@@ -62,10 +69,10 @@ impl<D: Disk> Disk for Counting<D> {
         self.disk.list()
     }
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        self.disk.open(name).map(|file| self.file(file))
+        self.disk.open(name).map(|file| self.file(name, file))
     }
     fn create(&self, name: &str, bytes: u64) -> io::Result<Arc<dyn DiskFile>> {
-        self.disk.create(name, bytes).map(|file| self.file(file))
+        self.disk.create(name, bytes).map(|file| self.file(name, file))
     }
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.disk.rename(from, to)
@@ -84,6 +91,7 @@ impl<D: Disk> Disk for Counting<D> {
 #[derive(Debug)]
 struct CountedFile {
     file: Arc<dyn DiskFile>,
+    is_log: bool,
     counts: Arc<Counts>,
 }
 
@@ -92,7 +100,8 @@ impl DiskFile for CountedFile {
         self.file.read_at(bytes, offset)
     }
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.counts.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let count = if self.is_log { &self.counts.bytes } else { &self.counts.others };
+        count.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.file.write_at(bytes, offset)
     }
     fn sync(&self) -> io::Result<()> {

@@ -104,7 +104,9 @@ impl Engine {
     pub(super) fn set_expiry(&mut self, slot: SlotId, expires_at: Option<Timestamp>) {
         if let Some(at) = expires_at {
             self.detail(slot).expires_at = Some(at);
-            self.ring_at(at, Purpose::Expire, slot);
+            if !self.replaying {
+                self.ring_at(at, Purpose::Expire, slot);
+            }
         }
     }
 
@@ -165,9 +167,11 @@ impl Engine {
                 }
             }
             Happened::Rerun => self.start_over(slot),
-            Happened::Cancelled | Happened::Expired => {}
+            Happened::Cancelled | Happened::Expired | Happened::Due => {}
         }
-        self.place(now.wall, slot, change.standing, change.due_at);
+        let kept = change.happened == Happened::Due;
+        let due_at = if kept { self.index[slot].due_at() } else { change.due_at };
+        self.place(now.wall, slot, change.standing, due_at);
         let after = self.details.get(&slot).map_or(0, |detail| detail.footprint());
         self.live.bytes = self.live.bytes + after - before;
     }
@@ -272,21 +276,19 @@ impl Engine {
         self.last_order = (self.last_order + 1).max(due_at.min(now).0 << 16);
         place.order = self.last_order;
         match standing.state {
-            State::Available => {
-                if !self.replaying {
-                    self.lines.push_ready(&mut self.index, slot);
-                    if self.news.ready.last() != Some(&name) {
-                        self.news.ready.push(name);
-                    }
+            State::Available if !self.replaying => {
+                self.lines.push_ready(&mut self.index, slot);
+                if self.news.ready.last() != Some(&name) {
+                    self.news.ready.push(name);
                 }
             }
-            State::Scheduled | State::Retryable => {
+            State::Scheduled | State::Retryable if !self.replaying => {
                 self.ring_at(due_at, Purpose::Due, slot);
             }
             State::Completed | State::Cancelled | State::Dead if !from.is_final() => {
                 self.finish(now, slot);
             }
-            State::Running | State::Completed | State::Cancelled | State::Dead => {}
+            _ => {}
         }
     }
 
@@ -315,6 +317,16 @@ impl Engine {
         } else {
             self.count(slot);
         }
+        self.note_excess(slot);
+    }
+
+    /// A queue that keeps too many completed tasks is noted once, for the next sweep.
+    fn note_excess(&mut self, slot: SlotId) {
+        let line = self.index[slot].line;
+        let queue = self.lines.queue_of_mut(line);
+        if queue.excess().is_some() && !std::mem::replace(&mut queue.overfull, true) {
+            self.overfull.push(self.lines.get(line).queue);
+        }
     }
 
     /// A completed task holds no key any more: it may go by count.
@@ -324,6 +336,7 @@ impl Engine {
         if held && self.held_until(slot) <= now {
             self.lines.queue_of_mut(self.index[slot].line).held -= 1;
             self.count(slot);
+            self.note_excess(slot);
         }
     }
 
@@ -338,11 +351,7 @@ impl Engine {
         } else {
             completed.insert(&mut self.index, slot, |_, other| finished_at(other) > own);
         }
-        let queue = self.lines.queue_of_mut(line);
-        queue.completed = completed;
-        if queue.excess().is_some() {
-            self.overfull.push(self.lines.get(line).queue);
-        }
+        self.lines.queue_of_mut(line).completed = completed;
     }
 
     fn leave_completed(&mut self, slot: SlotId) {

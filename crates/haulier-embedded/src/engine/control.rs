@@ -121,7 +121,9 @@ impl Engine {
             let forget_at = self.forget_at(slot);
             self.ring_at(forget_at, Purpose::Forget, slot);
         }
-        self.overfull.push(id);
+        if !std::mem::replace(&mut self.lines.queues[wide(id)].overfull, true) {
+            self.overfull.push(id);
+        }
     }
 
     pub(super) fn direct(&mut self, workers: &[WorkerId], directive: Directive) -> Vec<bool> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use haulier_core::{Kind, Priority, QueueName, State, Timestamp, WorkerId, limits::STOP_GRACE};
 
-use crate::codec::{Malformed, narrow};
+use crate::codec::Malformed;
 use crate::detail::{Delivery, Holding, Step};
 use crate::engine::change::Holder;
 use crate::engine::{Engine, Now};
@@ -13,7 +13,7 @@ use crate::index::{Slot, SlotId};
 use crate::place::{Extent, Position};
 use crate::record::Record;
 use crate::snapshot::Snapshot;
-use crate::timers::{Purpose, Timers};
+use crate::timers::Purpose;
 
 /// What records of one frame share.
 #[derive(Debug, Default)]
@@ -101,12 +101,7 @@ impl Engine {
     fn replay_time(&mut self, context: &mut Context, now: Timestamp, order: u64) {
         context.now = now;
         self.latest = self.latest.max(now);
-        while let Some(timer) = self.wall.ring(now.0) {
-            // What expired or was forgotten stands in records; what became available does not.
-            if timer.purpose == Purpose::Due {
-                self.promote(now, timer.slot);
-            }
-        }
+        self.remembered.expire(now);
         self.last_order = self.last_order.max(order);
     }
 
@@ -141,9 +136,6 @@ impl Engine {
         let queue = self.lines.queue_of_mut(line);
         queue.accepted += 1;
         *queue.counts.slot(snapshot.standing.state) += 1;
-        if matches!(snapshot.standing.state, State::Scheduled | State::Retryable) {
-            self.ring_at(snapshot.due_at, Purpose::Due, slot);
-        }
         self.restore_detail(slot, snapshot, parts)
     }
 
@@ -207,7 +199,6 @@ impl Engine {
         self.replaying = false;
         self.index.sort_arrivals();
         self.remembered.sort();
-        self.wall = Timers::default();
         let mut kept: Vec<(Timestamp, u64, SlotId)> = Vec::new();
         let mut pending: Vec<(u64, SlotId)> = Vec::new();
         for (slot, place) in self.index.iter() {
@@ -232,7 +223,6 @@ impl Engine {
         for queue in &mut self.lines.queues {
             (queue.accepted, queue.removed, queue.finished) = (queue.counts.total(), 0, 0);
         }
-        self.overfull = (0..narrow(self.lines.queues.len())).collect();
         self.news = crate::engine::News::default();
     }
 

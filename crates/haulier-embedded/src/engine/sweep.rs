@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use haulier_core::{Ended, Event, Standing, State, Swept, Timestamp, limits, transition};
+use haulier_core::{Ended, Epoch, Event, State, Swept, limits, transition};
 
 use crate::codec::wide;
 use crate::engine::change::nanos;
@@ -51,7 +51,7 @@ impl Engine {
             let Some(timer) = self.ring_next(now) else { break };
             let slot = timer.slot;
             match timer.purpose {
-                Purpose::Due => swept.promoted += u64::from(self.promote(now.wall, slot)),
+                Purpose::Due => swept.promoted += u64::from(self.promote(now, slot, records)),
                 Purpose::Expire => swept.expired += u64::from(self.expire(now, slot, records)),
                 Purpose::Lease => {
                     swept.lost += u64::from(self.run_out(now, timer.number, slot, records));
@@ -82,15 +82,21 @@ impl Engine {
         }
     }
 
-    /// A pending task becomes available. Nothing is written: its due time says so already.
-    pub(super) fn promote(&mut self, now: Timestamp, slot: SlotId) -> bool {
+    /// A pending task becomes available.
+    fn promote(&mut self, now: Now, slot: SlotId, records: &mut Tail) -> bool {
         let place = &self.index[slot];
         let due_at = place.due_at();
-        if !is_pending(place.state) || place.definition.segment == 0 || due_at > now {
+        if !is_pending(place.state) || place.definition.segment == 0 || due_at > now.wall {
             return false;
         }
-        let standing = Standing { state: State::Available, ..self.detail_standing(slot) };
-        self.place(now, slot, standing, due_at);
+        let standing = self.detail_standing(slot);
+        let Ok(standing) = transition(standing, self.rules(slot).max_attempts, Event::Due) else {
+            return false;
+        };
+        let id = self.index[slot].id;
+        let epoch = Epoch::default();
+        let change = Change { id, happened: Happened::Due, epoch, standing, due_at };
+        self.happen(now, change, None, None, records);
         true
     }
 
@@ -132,7 +138,7 @@ impl Engine {
         let change = Change {
             id: place.id,
             happened: Happened::Expired,
-            epoch: haulier_core::Epoch::default(),
+            epoch: Epoch::default(),
             standing,
             due_at: place.due_at(),
         };
@@ -158,9 +164,11 @@ impl Engine {
     /// The oldest completed task of a queue that keeps more than it should.
     fn excess(&mut self) -> Option<SlotId> {
         while let Some(queue) = self.overfull.last() {
-            if let Some(oldest) = self.lines.queues[wide(*queue)].excess() {
+            let queue = &mut self.lines.queues[wide(*queue)];
+            if let Some(oldest) = queue.excess() {
                 return Some(oldest);
             }
+            queue.overfull = false;
             self.overfull.pop();
         }
         None
