@@ -67,9 +67,9 @@ async fn run(plan: &Plan, directory: &Path) -> Result<(), Failure> {
     for worker in workers {
         worker.await??;
     }
-    let took = (clock.monotonic() - begin).as_secs_f64();
-    let per = |total: u64| total as f64 / plan.tasks as f64;
-    writeln!(out, "lifecycles:          {:>9.0} /s", plan.tasks as f64 / took)?;
+    let took = clock.monotonic().saturating_sub(begin);
+    let per = |total: u64| number(total) / number(plan.tasks);
+    writeln!(out, "lifecycles:          {:>9.0} /s", number(plan.tasks) / took.as_secs_f64())?;
     writeln!(out, "log bytes each:      {:>9.1}", per(counted.bytes() - bytes))?;
     writeln!(out, "hint bytes each:     {:>9.1}", per(counted.other_bytes()))?;
     let syncs = counted.syncs() - syncs;
@@ -78,6 +78,12 @@ async fn run(plan: &Plan, directory: &Path) -> Result<(), Failure> {
     let alone = sync_alone(directory, &*clock)?;
     writeln!(out, "a 4 KiB sync alone:  {:>9.3} ms", alone.as_secs_f64() * 1_000.0)?;
     Ok(())
+}
+
+/// A count as a number to divide, exact to a thousandth beyond four thousand million.
+fn number(count: u64) -> f64 {
+    let small = |count: u64| u32::try_from(count).map(f64::from);
+    small(count).or_else(|_| small(count / 1_000).map(|kilo| kilo * 1_000.0)).unwrap_or(f64::MAX)
 }
 
 fn task(clock: &dyn Clock, entropy: &SeededEntropy, queue: &str) -> Result<NewTask, Failure> {
@@ -168,5 +174,5 @@ fn sync_alone(directory: &Path, clock: &dyn Clock) -> Result<Duration, Failure> 
         file.write_all(&[0; 4_096])?;
         file.sync_data()?;
     }
-    Ok((clock.monotonic() - begin) / ROUNDS)
+    Ok(clock.monotonic().saturating_sub(begin) / ROUNDS)
 }

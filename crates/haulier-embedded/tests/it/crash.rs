@@ -86,7 +86,7 @@ async fn take(store: &EmbeddedStore, lease: &Lease, ledger: &mut Ledger) -> Resu
     let key = lease.key;
     ledger.newest_epochs.push((key.task, key.epoch.0));
     let outcome = Outcome::Complete { result: Some(lease.task.payload.clone()) };
-    if key.epoch.0 % 5 == 0 {
+    if key.epoch.0.is_multiple_of(5) {
         store.settle(vec![Settlement { key, outcome: Outcome::Release }]).await?;
         return Ok(());
     }
@@ -130,7 +130,7 @@ async fn check(store: &EmbeddedStore, ledger: &Ledger) {
 
 /// After the crash the store works on, with larger epochs.
 async fn work_on(store: &EmbeddedStore, clock: &ManualClock, ledger: &Ledger) {
-    clock.advance(Duration::from_secs(60));
+    clock.advance(Duration::from_mins(1));
     while store.sweep(100).await.must().next.is_zero() {}
     let want = Want::new(WorkerId::new("later").must(), QueueName::default(), 100);
     for lease in store.lease(vec![want], Duration::ZERO).await.must().remove(0) {

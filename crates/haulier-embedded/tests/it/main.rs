@@ -1,6 +1,7 @@
 //! The contract on a real directory, crashes and faults on a simulated disk.
 
 mod crash;
+mod faults;
 mod rig;
 
 mod plain {
