@@ -9,17 +9,19 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use haulier_core::{
-    Clock, Kind, Maintain, NewTask, Outcome, Payload, Queue, QueueName, SeededEntropy, Settled,
-    Settlement, SystemClock, TaskId, Want, WorkerId,
+    Clock, Kind, Lease, Maintain, NewTask, Outcome, Payload, Queue, QueueName, SeededEntropy,
+    Settled, Settlement, SystemClock, TaskId, Want, WorkerId,
 };
 use haulier_embedded::disk::{Counting, RealDisk};
 use haulier_embedded::{EmbeddedStore, Options};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Clients at work at a time, each on a whole lifecycle.
+const CLIENTS: u64 = 4;
 
 struct Plan {
     tasks: u64,
@@ -54,18 +56,15 @@ async fn run(plan: &Plan, directory: &Path) -> Result<(), Failure> {
         writeln!(out, "standing: {} tasks", plan.standing)?;
     }
     let (syncs, bytes) = (counted.syncs(), counted.bytes());
-    let completed = Arc::new(AtomicU64::new(0));
     let begin = clock.monotonic();
-    let producers = tokio::spawn(produce(store.clone(), clock.clone(), plan.tasks, plan.batch));
-    let workers: Vec<_> = (0..2)
+    let clients: Vec<_> = (0..CLIENTS)
         .map(|number| {
-            let (store, completed) = (store.clone(), Arc::clone(&completed));
-            tokio::spawn(work(store, number, plan.tasks, plan.batch, completed))
+            let calls = plan.tasks.div_ceil(plan.batch * CLIENTS);
+            tokio::spawn(live(store.clone(), clock.clone(), number, calls, plan.batch))
         })
         .collect();
-    producers.await??;
-    for worker in workers {
-        worker.await??;
+    for client in clients {
+        client.await??;
     }
     let took = clock.monotonic().saturating_sub(begin);
     let per = |total: u64| number(total) / number(plan.tasks);
@@ -107,60 +106,36 @@ async fn fill(
     Ok(())
 }
 
-async fn produce(
+/// One client: it hands a batch over, takes as many and completes them, again and again.
+async fn live(
     store: EmbeddedStore,
     clock: Arc<SystemClock>,
-    tasks: u64,
-    batch: u64,
-) -> Result<(), Failure> {
-    let entropy = Arc::new(SeededEntropy::from_u64(2));
-    let calls = tasks.div_ceil(batch);
-    // Four callers, as four connections would be.
-    let callers = (0..4).map(|number| {
-        let (store, clock, entropy) = (store.clone(), clock.clone(), Arc::clone(&entropy));
-        tokio::spawn(async move {
-            for _ in (number..calls).step_by(4) {
-                let new = (0..batch).map(|_| task(&*clock, &entropy, "flow"));
-                store.enqueue(new.collect::<Result<_, _>>()?).await?;
-            }
-            Ok::<_, Failure>(())
-        })
-    });
-    for caller in callers.collect::<Vec<_>>() {
-        caller.await??;
-    }
-    Ok(())
-}
-
-async fn work(
-    store: EmbeddedStore,
     number: u64,
-    tasks: u64,
+    calls: u64,
     batch: u64,
-    completed: Arc<AtomicU64>,
 ) -> Result<(), Failure> {
+    let entropy = SeededEntropy::from_u64(number + 2);
     let worker = WorkerId::new(format!("bench-{number}"))?;
-    let want = Want::new(worker, QueueName::new("flow")?, u32::try_from(batch)?);
-    while completed.load(Ordering::Relaxed) < tasks {
-        let leases = store.lease(vec![want.clone()], Duration::from_millis(200)).await?;
-        let ends: Vec<Settlement> = leases
-            .into_iter()
-            .flatten()
-            .map(|lease| Settlement { key: lease.key, outcome: Outcome::Complete { result: None } })
-            .collect();
-        if ends.is_empty() {
-            continue;
+    let mut owed = 0;
+    for _ in 0..calls {
+        let new = (0..batch).map(|_| task(&*clock, &entropy, "flow"));
+        store.enqueue(new.collect::<Result<_, _>>()?).await?;
+        owed += batch;
+        while owed > 0 {
+            let most = u32::try_from(owed.min(batch))?;
+            let want = Want::new(worker.clone(), QueueName::new("flow")?, most);
+            let leases = store.lease(vec![want], Duration::from_secs(10)).await?.remove(0);
+            owed -= leases.len() as u64;
+            let end = |lease: Lease| Settlement {
+                key: lease.key,
+                outcome: Outcome::Complete { result: None },
+            };
+            let settled = store.settle(leases.into_iter().map(end).collect()).await?;
+            let done = settled.iter().all(|it| matches!(it, Settled::Applied { .. }));
+            assert!(done, "every completion is accepted");
         }
-        // The next lease is asked for while this settlement is on its way to the disk.
-        let (store, completed) = (store.clone(), Arc::clone(&completed));
-        let settling = tokio::spawn(async move {
-            let settled = store.settle(ends).await?;
-            let done = settled.iter().filter(|it| matches!(it, Settled::Applied { .. })).count();
-            completed.fetch_add(done as u64, Ordering::Relaxed);
-            store.sweep(2_000).await?;
-            Ok::<_, Failure>(())
-        });
-        settling.await??;
+        // What a janitor does besides: finished tasks beyond the queue's count are forgotten.
+        store.sweep(1_000).await?;
     }
     Ok(())
 }
