@@ -1,9 +1,10 @@
-//! How fast whole lifecycles go in one process: enqueue, lease, complete, each answered only when it is
-//! durable. Counts syncs and log bytes, so that the claim can be checked, and shows what a sync alone
-//! costs on the same disk.
+//! How fast whole lifecycles go in one process: enqueue, lease, complete, each answered only when
+//! it is durable. Counts syncs and log bytes, so that the claim can be checked, and shows what a
+//! sync alone costs on the same disk.
 //!
 //! ```text
-//! cargo run --release -p haulier-embedded --example lifecycle -- [TASKS] [BATCH] [STANDING] [DIRECTORY]
+//! cargo run --release -p haulier-embedded --example lifecycle -- \
+//!     [TASKS] [BATCH] [STANDING] [DIRECTORY]
 //! ```
 
 use std::io::Write;
@@ -73,6 +74,12 @@ async fn run(plan: &Plan, directory: &Path) -> Result<(), Failure> {
     writeln!(out, "hint bytes each:     {:>9.1}", per(counted.other_bytes()))?;
     let syncs = counted.syncs() - syncs;
     writeln!(out, "syncs:               {syncs:>9} ({:.1} tasks each)", 1.0 / per(syncs))?;
+    store.close().await?;
+    let begin = clock.monotonic();
+    let options = Options::new(clock.clone());
+    let store = EmbeddedStore::open(&directory.join("data"), options)?;
+    let took = clock.monotonic().saturating_sub(begin);
+    writeln!(out, "restart:             {:>9.3} s", took.as_secs_f64())?;
     store.close().await?;
     let alone = sync_alone(directory, &*clock)?;
     writeln!(out, "a 4 KiB sync alone:  {:>9.3} ms", alone.as_secs_f64() * 1_000.0)?;

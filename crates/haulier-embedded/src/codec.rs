@@ -1,7 +1,7 @@
 //! The spelling of numbers, texts and ids in the log: little-endian, lengths and counts as varints.
 //!
-//! Reading never panics and never allocates more than the input holds: whatever stands on the disk is
-//! answered with [`Malformed`].
+//! Reading never panics and never allocates more than the input holds: whatever stands on the disk
+//! is answered with [`Malformed`].
 
 use haulier_core::TaskId;
 

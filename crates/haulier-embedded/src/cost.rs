@@ -1,5 +1,5 @@
-//! How much a command may write at most, said before it is carried out: room in the log is made sure of
-//! first, so that nothing is ever half done on a full disk.
+//! How much a command may write at most, said before it is carried out: room in the log is made
+//! sure of first, so that nothing is ever half done on a full disk.
 
 use haulier_core::{Beat, NewTask, Outcome, Settlement};
 

@@ -1,5 +1,5 @@
-//! What only some tasks have: a lease, deliveries, checkpoints, a result, a unique key, an expiry. A
-//! fresh task has none of it and no entry here.
+//! What only some tasks have: a lease, deliveries, checkpoints, a result, a unique key, an expiry.
+//! A fresh task has none of it and no entry here.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -63,7 +63,8 @@ impl From<OpenError> for Error {
     }
 }
 
-/// Why an open store had to stop. It answers no more calls; the next start finds out what is durable.
+/// Why an open store had to stop. It answers no more calls; the next start finds out what is
+/// durable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fatal {
     /// Writing or syncing failed: what the disk holds is not known. Exit code 74.

@@ -1,5 +1,6 @@
-//! The way from callers to the engine's thread. Calls are bounded by their bytes; reports of the writer
-//! and alarms of the clock are few and always get through. The thread blocks here and nowhere else.
+//! The way from callers to the engine's thread. Calls are bounded by their bytes; reports of the
+//! writer and alarms of the clock are few and always get through. The thread blocks here and
+//! nowhere else.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -104,7 +105,7 @@ impl Inbox {
         if !self.post(Call { ask, reply, _room: Some(room) }) {
             return Err(stopped());
         }
-        answer.await.unwrap_or_else(|_| Err(stopped()))
+        answer.await.unwrap_or_else(|_| Err(unanswered()))
     }
 
     /// Asks the engine to stop, whether or not there is room; the answer comes when it has.
@@ -130,8 +131,8 @@ impl Inbox {
         self.came.notify_one();
     }
 
-    /// Waits until something comes, at the longest until the alarm rings, and takes it. Calls stay in the
-    /// inbox unless the engine wants them.
+    /// Waits until something comes, at the longest until the alarm rings, and takes it. Calls stay
+    /// in the inbox unless the engine wants them.
     pub fn take(
         self: &Arc<Self>,
         alarm: Option<&mut Sleep>,
@@ -163,6 +164,15 @@ impl Inbox {
         waiting.closed = true;
         std::mem::take(&mut waiting.calls)
     }
+}
+
+/// The engine went down without an answer, which only a defect makes it do.
+pub fn unanswered() -> Error {
+    Error::new(
+        haulier_core::Code::UnknownOutcome,
+        "the store stopped before it answered: this may or may not have happened; open it again \
+         and repeat it with the same ids",
+    )
 }
 
 /// The store is closed, or had to stop.

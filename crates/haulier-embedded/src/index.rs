@@ -1,7 +1,8 @@
-//! The index: a slot of 64 bytes for every task, found by id, and in the order of arrival for listings.
+//! The index: a slot of 64 bytes for every task, found by id, and in the order of arrival for
+//! listings.
 //!
-//! A slot knows where its task's definition stands on the disk and never holds a payload. Whatever only
-//! some tasks have (deliveries, a unique key, a lease) is in [`crate::detail`].
+//! A slot knows where its task's definition stands on the disk and never holds a payload. Whatever
+//! only some tasks have (deliveries, a unique key, a lease) is in [`crate::detail`].
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;

@@ -8,9 +8,10 @@
 //!                         answers held until durable ◄───────┘ durable_upto
 //! ```
 //!
-//! Every answer, reads included, waits until what it rests on is durable (I1, I12). A lease waits for its
-//! task only: a forgotten lease makes a task available again, nothing else. After a failed sync the store
-//! stops ([`EmbeddedStore::failed`]); the next start writes and syncs the log's end again.
+//! Every answer, reads included, waits until what it rests on is durable (I1, I12). A lease waits
+//! for its task only: a forgotten lease makes a task available again, nothing else. After a failed
+//! sync the store stops ([`EmbeddedStore::failed`]); the next start writes and syncs the log's end
+//! again.
 //!
 //! | where | what |
 //! |---|---|

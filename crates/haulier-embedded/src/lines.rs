@@ -1,5 +1,5 @@
-//! Queues, kinds and the lines of available tasks: one for each queue, kind and priority. A list runs
-//! through the slots themselves, so that a task joins, leaves and is called off in one step.
+//! Queues, kinds and the lines of available tasks: one for each queue, kind and priority. A list
+//! runs through the slots themselves, so that a task joins, leaves and is called off in one step.
 //!
 //! A queue that is idle holds no memory beyond its name and settings.
 
@@ -332,8 +332,8 @@ impl Lines {
         })
     }
 
-    /// Since when the oldest available task of a queue has been available. The first of a line is the
-    /// oldest but for leases whose end was noticed late: those behind it are looked at, too.
+    /// Since when the oldest available task of a queue has been available. The first of a line is
+    /// the oldest but for leases whose end was noticed late: those behind it are looked at, too.
     pub fn oldest(&self, index: &Index, queue: NameId) -> Option<Timestamp> {
         const LOOKED_AT: usize = 32;
         let lines = self.queues[wide(queue)].ready.values();

@@ -1,5 +1,5 @@
-//! Opening a directory: the lock, recovery, a new generation made durable, and only then the threads that
-//! serve.
+//! Opening a directory: the lock, recovery, a new generation made durable, and only then the
+//! threads that serve.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -134,16 +134,34 @@ pub fn open(disk: &Arc<dyn Disk>, options: Options) -> Result<Opened, OpenError>
         .map_err(|fatal| io("the log cannot be written")(std::io::Error::other(fatal)))?;
     engine.set_storage_full(log.is_full());
     let (failing, failed) = watch::channel(None);
-    let runner = Runner::new(clock, time, Arc::clone(&inbox), engine, log, failing);
+    let runner = Runner::new(clock, time, Arc::clone(&inbox), engine, log, failing.clone());
+    let last = LastWord { inbox: Arc::clone(&inbox), failing: failing.clone() };
     let work = move || {
         runner.run();
-        drop(lock);
+        drop((last, lock));
     };
     let thread = std::thread::Builder::new()
         .name("haulier-engine".to_owned())
         .spawn(work)
         .map_err(io("no thread can be started"))?;
     Ok(Opened { inbox, failed, thread })
+}
+
+/// Whatever ends the engine's thread, nobody waits for it in vain.
+struct LastWord {
+    inbox: Arc<Inbox>,
+    failing: watch::Sender<Option<Fatal>>,
+}
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        // Calls that are dropped unanswered say so themselves.
+        drop(self.inbox.close());
+        if std::thread::panicking() {
+            let defect = "a defect stopped the engine; its message is in the log".to_owned();
+            self.failing.send_replace(Some(Fatal::Write(defect)));
+        }
+    }
 }
 
 /// The first segment of a new log.
@@ -176,8 +194,8 @@ fn begin(disk: &dyn Disk, options: &Options) -> std::io::Result<Found> {
     })
 }
 
-/// Makes the log's end durable and raises the generation, which has to be durable before anything is
-/// served: epochs of a generation that may be forgotten must never be handed out.
+/// Makes the log's end durable and raises the generation, which has to be durable before anything
+/// is served: epochs of a generation that may be forgotten must never be handed out.
 fn raise_generation(
     disk: &dyn Disk,
     found: &mut Found,

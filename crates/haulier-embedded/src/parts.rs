@@ -1,5 +1,5 @@
-//! What stays on the disk of a task: its definition, its result, its failures. Read only when somebody
-//! asks for it.
+//! What stays on the disk of a task: its definition, its result, its failures. Read only when
+//! somebody asks for it.
 
 use std::sync::Arc;
 use std::time::Duration;

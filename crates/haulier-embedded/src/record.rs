@@ -1,10 +1,11 @@
-//! What is written: every kind of record, its encoding and its decoding. Kinds are numbered for ever; a
-//! number is never given a second meaning.
+//! What is written: every kind of record, its encoding and its decoding. Kinds are numbered for
+//! ever; a number is never given a second meaning.
 //!
-//! A record has a small *meta*, which is kept in hints and read at every start, and *parts*: payloads,
-//! results and texts that stay on the disk, each behind its own CRC-32C. Records of one frame share a
-//! context (time, line, holder), so that a task costs its own bytes and no names. This module knows no
-//! file and no state; that a decoded record makes sense is for [`crate::engine`] to judge.
+//! A record has a small *meta*, which is kept in hints and read at every start, and *parts*:
+//! payloads, results and texts that stay on the disk, each behind its own CRC-32C. Records of one
+//! frame share a context (time, line, holder), so that a task costs its own bytes and no names.
+//! This module knows no file and no state; that a decoded record makes sense is for
+//! [`crate::engine`] to judge.
 
 use std::time::Duration;
 
@@ -185,8 +186,8 @@ pub enum Happened {
     Cancelled,
     /// An operator wants it done again.
     Rerun,
-    /// Its time has come. Said so that a line has the same order after a restart; a store that lost the
-    /// record finds out by the due time.
+    /// Its time has come. Said so that a line has the same order after a restart; a store that lost
+    /// the record finds out by the due time.
     Due,
 }
 

@@ -1,5 +1,5 @@
-//! Turning what the engine names into what callers get: reading definitions, results, checkpoints and
-//! failures from the disk.
+//! Turning what the engine names into what callers get: reading definitions, results, checkpoints
+//! and failures from the disk.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! The engine's thread: takes calls, lets the engine decide, hands records to the writer, and holds every
-//! answer back until what it rests on is durable.
+//! The engine's thread: takes calls, lets the engine decide, hands records to the writer, and holds
+//! every answer back until what it rests on is durable.
 //!
-//! Group commit needs no timer: while one batch is being written and synced, the next one gathers. Idle,
-//! a call costs one sync; busy, batches widen by themselves.
+//! Group commit needs no timer: while one batch is being written and synced, the next one gathers.
+//! Idle, a call costs one sync; busy, batches widen by themselves.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -47,6 +47,8 @@ pub struct Runner {
     clock: Arc<dyn Clock>,
     time: StoreTime,
     inbox: Arc<Inbox>,
+    /// Calls that were taken from the inbox and wait for their turn.
+    calls: VecDeque<Call>,
     engine: Engine,
     log: Log,
     held: BTreeMap<(Position, u64), Held>,
@@ -82,6 +84,7 @@ impl Runner {
             clock,
             time,
             inbox,
+            calls: VecDeque::new(),
             engine,
             log,
             held: BTreeMap::new(),
@@ -108,15 +111,16 @@ impl Runner {
     fn work(&mut self) -> Result<(), Fatal> {
         let mut alarm: Option<Alarm> = None;
         let mut more = true;
-        let mut calls: VecDeque<Call> = VecDeque::new();
         loop {
             let now = self.now();
-            let wants_calls = self.log.tail.waiting_bytes() < GATHERED_MAX && calls.is_empty();
-            let idle = !more && calls.is_empty() && self.returned.is_empty();
+            let may_gather = self.log.tail.waiting_bytes() < GATHERED_MAX;
+            let wants_calls = may_gather && self.calls.is_empty();
+            let has_calls = may_gather && !self.calls.is_empty();
+            let idle = !more && !has_calls && self.returned.is_empty();
             self.set_alarm(&mut alarm, now);
             let sleep = alarm.as_mut().map(|alarm| &mut alarm.sleep);
             let (reports, came) = self.inbox.take(sleep, wants_calls, idle);
-            calls.extend(came);
+            self.calls.extend(came);
             for written in reports {
                 self.note_written(written)?;
             }
@@ -126,14 +130,14 @@ impl Runner {
             }
             more = self.tick(now)?;
             while self.log.tail.waiting_bytes() < GATHERED_MAX {
-                let Some(call) = calls.pop_front() else { break };
+                let Some(call) = self.calls.pop_front() else { break };
                 self.take_call(now, call)?;
             }
             self.give_back(now)?;
             self.serve(now)?;
             more |= self.log.clean(now, &mut self.engine)?;
             self.engine.set_storage_full(self.log.is_full());
-            self.release(now);
+            self.release(now)?;
             self.flush();
             if self.finished() {
                 return Ok(());
@@ -187,8 +191,9 @@ impl Runner {
                 }
             }
             Ask::Watch(worker, wait) => {
-                if self.engine.take_worker_news(&worker) || wait.is_zero() {
-                    answer(reply, Ok(Answered::Noted(!wait.is_zero())));
+                let news = self.engine.take_worker_news(&worker);
+                if news || wait.is_zero() {
+                    answer(reply, Ok(Answered::Noted(news)));
                 } else {
                     self.wait(now, Wish::Watch(worker), wait, reply);
                 }
@@ -278,8 +283,8 @@ impl Runner {
         Ok(())
     }
 
-    /// Leases wait for their tasks to be durable, not for themselves: a lease that is forgotten only
-    /// makes its task available again.
+    /// Leases wait for their tasks to be durable, not for themselves: a lease that is forgotten
+    /// only makes its task available again.
     fn hold_leases(&mut self, reply: Reception, granted: Vec<Vec<Granted>>) {
         let newest = granted.iter().flatten().map(|lease| lease.after).max();
         let rests_on = newest.map(|at| Position::from_u64(at.to_u64() + 1)).unwrap_or_default();
@@ -412,7 +417,7 @@ impl Runner {
     }
 
     /// Lets go of every answer whose ground is durable.
-    fn release(&mut self, now: Now) {
+    fn release(&mut self, now: Now) -> Result<(), Fatal> {
         let durable = self.log.tail.durable();
         let mut unreadable: Vec<Settlement> = Vec::new();
         while let Some(entry) = self.held.first_entry() {
@@ -426,15 +431,11 @@ impl Runner {
                 Held::Leases(to, granted) => self.deliver(to, &granted, &mut unreadable),
             }
         }
-        if !unreadable.is_empty()
-            && let Err(fatal) = self.settle(now, unreadable)
-        {
-            tracing::error!(%fatal, "damaged tasks could not be set aside");
-        }
+        if unreadable.is_empty() { Ok(()) } else { self.settle(now, unreadable) }
     }
 
-    /// Reads what was leased and hands it over. A task that cannot be read is never delivered: it is
-    /// given up, with the reason, so that it does not block its line.
+    /// Reads what was leased and hands it over. A task that cannot be read is never delivered: it
+    /// is given up, with the reason, so that it does not block its line.
     fn deliver(
         &mut self,
         to: Reception,
@@ -491,7 +492,9 @@ impl Runner {
         if open {
             return false;
         }
-        for call in self.inbox.close() {
+        let mut calls = std::mem::take(&mut self.calls);
+        calls.extend(self.inbox.close());
+        for call in calls {
             answer(call.reply, Err(stopped()));
         }
         for reply in self.closing.drain(..) {
@@ -522,7 +525,9 @@ impl Runner {
         for waiter in self.waiters.take_all() {
             answer(waiter.reply, Err(unavailable()));
         }
-        for call in self.inbox.close() {
+        let mut calls = std::mem::take(&mut self.calls);
+        calls.extend(self.inbox.close());
+        for call in calls {
             answer(call.reply, Err(unavailable()));
         }
         for reply in self.closing.drain(..) {

@@ -1,5 +1,5 @@
-//! A whole task in one record, as the cleaner moves it forward. Everything that earlier records said of
-//! the task is in it, so that they may go.
+//! A whole task in one record, as the cleaner moves it forward. Everything that earlier records
+//! said of the task is in it, so that they may go.
 //!
 //! Its parts are, in this order: the definition, the result if there is one, the value of each
 //! checkpoint, and the failure of each delivery that has one.

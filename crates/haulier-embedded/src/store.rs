@@ -1,5 +1,5 @@
-//! The four traits over the inbox. What stands on the disk is read here, on the caller's side, so that a
-//! slow disk holds up nobody else.
+//! The four traits over the inbox. What stands on the disk is read here, on the caller's side, so
+//! that a slow disk holds up nobody else.
 
 use std::fmt;
 use std::future::Future;
@@ -22,7 +22,7 @@ use crate::cost;
 use crate::disk::{Disk, RealDisk};
 use crate::engine::{Command, Reply};
 use crate::error::{Fatal, OpenError};
-use crate::inbox::{Answered, Ask, Inbox, stopped};
+use crate::inbox::{Answered, Ask, Inbox, unanswered};
 use crate::log::Files;
 use crate::open::{Options, open};
 use crate::resolve;
@@ -101,14 +101,14 @@ impl EmbeddedStore {
     /// Something could not be written; the next start finds out what is durable.
     pub async fn close(&self) -> Result<()> {
         let Some(answer) = self.inner.inbox.ask_to_close() else { return Ok(()) };
-        let closed = answer.await.unwrap_or_else(|_| Err(stopped()));
+        let closed = answer.await.unwrap_or_else(|_| Err(unanswered()));
         let thread = self.inner.thread.lock().take();
         join(thread);
         closed.map(|_| ())
     }
 
-    /// Resolves when the store had to stop, with the reason. A store that is closed in good order never
-    /// resolves it.
+    /// Resolves when the store had to stop, with the reason. A store that is closed in good order
+    /// never resolves it.
     pub fn failed(&self) -> impl Future<Output = Fatal> + Send + 'static {
         let mut failed = self.inner.failed.clone();
         async move {

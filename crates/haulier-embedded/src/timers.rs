@@ -1,7 +1,8 @@
 //! Everything that happens by itself at a time: due tasks, expiries, leases, retention. A timer is
 //! never taken out; when it rings, whoever set it checks whether it still means anything.
 //!
-//! Several of these run, on two clocks: the calendar (milliseconds) and the monotonic one (nanoseconds).
+//! Several of these run, on two clocks: the calendar (milliseconds) and the monotonic one
+//! (nanoseconds).
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -61,7 +62,8 @@ impl Timers {
         self.heap.pop().map(|Reverse(timer)| timer)
     }
 
-    /// Throws out timers that mean nothing any more, once they are the most: `live` is how many may.
+    /// Throws out timers that mean nothing any more, once they are the most: `live` is how many
+    /// may.
     pub fn tidy(&mut self, live: usize, mut means: impl FnMut(&Timer) -> bool) {
         if self.heap.len() > 2 * live + 4_096 {
             self.heap.retain(|Reverse(timer)| means(timer));

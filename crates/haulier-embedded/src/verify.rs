@@ -100,8 +100,8 @@ impl Hear for Check {
     }
 }
 
-/// Checks the directory at a path, without changing anything. The store must not be open, or the end of
-/// its log is seen while it moves.
+/// Checks the directory at a path, without changing anything. The store must not be open, or the
+/// end of its log is seen while it moves.
 ///
 /// # Errors
 /// A start would refuse the directory, for this reason.
@@ -137,8 +137,8 @@ fn damage_of(files: &Files, part: Extent) -> Option<String> {
     read_part(files, part).err().map(|unreadable| unreadable.to_string())
 }
 
-/// Cuts the unfinished writes of a crash behind the log's end, as a start would. `false`: there were
-/// none. Damage is never repaired: what is gone can only come from a backup.
+/// Cuts the unfinished writes of a crash behind the log's end, as a start would. `false`: there
+/// were none. Damage is never repaired: what is gone can only come from a backup.
 ///
 /// # Errors
 /// Somebody has the directory open, it is damaged, or the file system refused.

@@ -1,5 +1,5 @@
-//! Callers that wait for something to happen: for a task, for the end of tasks, for news. Each has a
-//! deadline on the monotonic clock. Nobody is asked again before what he waits for has happened.
+//! Callers that wait for something to happen: for a task, for the end of tasks, for news. Each has
+//! a deadline on the monotonic clock. Nobody is asked again before what he waits for has happened.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;

@@ -1,5 +1,5 @@
-//! A disk that counts: how often the log was synced and how many bytes were written, so that a claim of
-//! durability or of size can be checked.
+//! A disk that counts: how often the log was synced and how many bytes were written, so that a
+//! claim of durability or of size can be checked.
 
 use std::io;
 use std::sync::Arc;

@@ -42,8 +42,8 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
     /// Writes all bytes at that offset.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
-    /// Makes everything that was written durable. After an error nothing is known of it, and a second
-    /// call may lie: whoever gets one stops.
+    /// Makes everything that was written durable. After an error nothing is known of it, and a
+    /// second call may lie: whoever gets one stops.
     fn sync(&self) -> io::Result<()>;
     /// How many bytes it has.
     fn size(&self) -> io::Result<u64>;

@@ -121,7 +121,8 @@ impl DiskFile for RealFile {
         }
         match fallocate(&self.0, FallocateFlags::empty(), 0, bytes) {
             Ok(()) => Ok(()),
-            // A file system without reservation: a full disk shows at the write, and stops the store.
+            // A file system without reservation: a full disk shows at the write, and stops the
+            // store.
             Err(rustix::io::Errno::OPNOTSUPP) => self.0.set_len(bytes),
             Err(error) => Err(error.into()),
         }

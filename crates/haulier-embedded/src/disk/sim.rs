@@ -1,5 +1,5 @@
-//! A disk in memory that keeps unsynced writes apart, and can lose them. It counts its calls: a test
-//! stops it at each one in turn, decides what survived, and opens the store again.
+//! A disk in memory that keeps unsynced writes apart, and can lose them. It counts its calls: a
+//! test stops it at each one in turn, decides what survived, and opens the store again.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,5 +1,5 @@
-//! Signs of life: renewing leases, saving checkpoints and progress, and telling a worker what it should
-//! know.
+//! Signs of life: renewing leases, saving checkpoints and progress, and telling a worker what it
+//! should know.
 
 use std::collections::{HashMap, HashSet};
 
@@ -67,8 +67,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether a task's checkpoints, with these added, stay within the limits. A key that is not current
-    /// saves nothing, so it breaks nothing.
+    /// Whether a task's checkpoints, with these added, stay within the limits. A key that is not
+    /// current saves nothing, so it breaks nothing.
     fn check_checkpoints<'a>(
         &'a self,
         beat: &'a LeaseBeat,

@@ -1,5 +1,5 @@
-//! The only functions that change a task. Commands and recovery both come through here, so that what a
-//! restart finds is what was there.
+//! The only functions that change a task. Commands and recovery both come through here, so that
+//! what a restart finds is what was there.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use haulier_core::{
 use crate::codec::wide;
 use crate::detail::{Delivery, Holding, Keeping};
 use crate::engine::{Engine, Now};
-use crate::index::{Slot, SlotId};
+use crate::index::{Index, Slot, SlotId};
 use crate::log::Tail;
 use crate::parts;
 use crate::place::Extent;
@@ -342,14 +342,18 @@ impl Engine {
 
     fn count(&mut self, slot: SlotId) {
         self.detail(slot).keeping = Keeping::Counted;
-        let finished_at = |slot: SlotId| self.details.get(&slot).map(|it| it.finished_at);
-        let own = finished_at(slot);
+        let details = &self.details;
+        let age = |index: &Index, slot: SlotId| {
+            (details.get(&slot).and_then(|detail| detail.finished_at), index[slot].order)
+        };
+        let own = age(&self.index, slot);
         let line = self.index[slot].line;
         let mut completed = self.lines.queue_of(line).completed;
-        if completed.last().is_none_or(|last| finished_at(last) <= own) {
+        if completed.last().is_none_or(|last| age(&self.index, last) < own) {
             completed.push(&mut self.index, slot);
         } else {
-            completed.insert(&mut self.index, slot, |_, other| finished_at(other) > own);
+            // Its key was held for longer than others were completed after it.
+            completed.insert(&mut self.index, slot, |index, other| age(index, other) > own);
         }
         self.lines.queue_of_mut(line).completed = completed;
     }

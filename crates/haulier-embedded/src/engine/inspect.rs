@@ -1,5 +1,5 @@
-//! Looking: tasks, pages, queues. What stands on the disk is named, not read: the caller reads it, so
-//! that a slow disk holds up nobody else.
+//! Looking: tasks, pages, queues. What stands on the disk is named, not read: the caller reads it,
+//! so that a slow disk holds up nobody else.
 
 use haulier_core::{
     Error, Filter, LeaseView, PageRequest, Pairs, Progress, QueueStats, Result, Standing, TaskId,

@@ -1,5 +1,5 @@
-//! Handing tasks to workers: whose turn it is, which task, and its fence. [`Engine::grant`] is the place
-//! where a task gets its holder.
+//! Handing tasks to workers: whose turn it is, which task, and its fence. [`Engine::grant`] is the
+//! place where a task gets its holder.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -66,11 +66,13 @@ struct Asking {
     got: Vec<Granted>,
 }
 
-/// Whose turn it is. Several wants of a worker share its turn; its first that is open speaks for it.
+/// Whose turn it is. Several wants of a worker share its turn; its first that is open speaks for
+/// it.
 struct Turns {
     /// The open wants of each worker.
     open: Vec<VecDeque<usize>>,
-    /// Last grant, want, and whose: the least is next, so that equals come in the order of the request.
+    /// Last grant, want, and whose: the least is next, so that equals come in the order of the
+    /// request.
     order: BinaryHeap<Reverse<(u64, usize, usize)>>,
 }
 
@@ -124,8 +126,8 @@ impl Engine {
         wants.iter().try_for_each(Want::check).or_else(refuse)
     }
 
-    /// Serves wants one task at a time in turn, beginning with the worker whose last grant is longest
-    /// ago; several wants of a worker share its turn. The wants have been checked.
+    /// Serves wants one task at a time in turn, beginning with the worker whose last grant is
+    /// longest ago; several wants of a worker share its turn. The wants have been checked.
     pub fn share(&mut self, now: Now, wants: &[Want], records: &mut Tail) -> Vec<Vec<Granted>> {
         let mut asking: Vec<Asking> = wants.iter().map(|want| self.ask(now, want)).collect();
         let mut turns = Turns::new(&asking);
@@ -182,8 +184,8 @@ impl Engine {
         }
     }
 
-    /// The next task of a want: its highest priority; among queues of that, the one whose last grant is
-    /// longest ago.
+    /// The next task of a want: its highest priority; among queues of that, the one whose last
+    /// grant is longest ago.
     fn pick(&self, asking: &Asking) -> Option<(SlotId, usize)> {
         if asking.left == 0 {
             return None;

@@ -1,9 +1,9 @@
 //! The state machine: every decision of the store, one file a noun of the traits.
 //!
-//! `apply(now, command, records) -> reply` changes the state in memory and says, in records, what has to
-//! be written before anybody may hear of it. It is synchronous and deterministic: it knows no thread, no
-//! clock, no file and no socket. A recovery feeds the same records to [`Engine::replay`], which changes
-//! the state through the same functions ([`change`]).
+//! `apply(now, command, records) -> reply` changes the state in memory and says, in records, what
+//! has to be written before anybody may hear of it. It is synchronous and deterministic: it knows
+//! no thread, no clock, no file and no socket. A recovery feeds the same records to
+//! [`Engine::replay`], which changes the state through the same functions ([`change`]).
 
 mod beat;
 mod change;
@@ -263,8 +263,9 @@ impl Engine {
     }
 }
 
-/// Tasks that were enqueued lately, whole. It fills up and is emptied by deliveries, so that it holds the
-/// heads of the lines; a task that finds it full is read from the disk when its turn comes.
+/// Tasks that were enqueued lately, whole. It fills up and is emptied by deliveries, so that it
+/// holds the heads of the lines; a task that finds it full is read from the disk when its turn
+/// comes.
 #[derive(Debug)]
 struct Cache {
     tasks: HashMap<SlotId, Arc<Task>, RandomState>,

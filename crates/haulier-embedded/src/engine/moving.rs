@@ -1,5 +1,5 @@
-//! What the cleaner asks of the engine: which tasks still need an old segment, and to stand in a new one
-//! instead.
+//! What the cleaner asks of the engine: which tasks still need an old segment, and to stand in a
+//! new one instead.
 
 use bytes::Bytes;
 use haulier_core::TaskId;

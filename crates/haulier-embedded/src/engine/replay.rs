@@ -193,7 +193,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Everything is read: lines and timers are built, and outstanding leases get a fresh, full ttl.
+    /// Everything is read: lines and timers are built, and outstanding leases get a fresh, full
+    /// ttl.
     pub fn start(&mut self, now: Now, generation: u32) {
         self.generation = generation;
         self.replaying = false;
@@ -239,8 +240,8 @@ impl Engine {
         }
     }
 
-    /// A lease gets its full ttl again, never less than was promised. How long its attempt may run in all
-    /// is counted on the calendar meanwhile.
+    /// A lease gets its full ttl again, never less than was promised. How long its attempt may run
+    /// in all is counted on the calendar meanwhile.
     fn renew_at_start(&mut self, now: Now, slot: SlotId) {
         let timeout = self.rules(slot).timeout;
         let Some(detail) = self.details.get_mut(&slot) else { return };

@@ -1,5 +1,5 @@
-//! Ending leases: whether the key is current, what the outcome leads to, and the same answer again for a
-//! key that was answered before (I3, I7, I8).
+//! Ending leases: whether the key is current, what the outcome leads to, and the same answer again
+//! for a key that was answered before (I3, I7, I8).
 
 use haulier_core::{
     Ended, Event, LeaseKey, Outcome, Settled, Settlement, State, Timestamp, transition,

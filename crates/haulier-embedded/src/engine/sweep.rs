@@ -1,5 +1,5 @@
-//! What happens by itself: due tasks become available, leases run out, tasks expire, finished ones are
-//! forgotten. Always in slices, so that a burst of a million keeps nobody waiting.
+//! What happens by itself: due tasks become available, leases run out, tasks expire, finished ones
+//! are forgotten. Always in slices, so that a burst of a million keeps nobody waiting.
 
 use std::time::Duration;
 
@@ -43,8 +43,8 @@ impl Engine {
         swept
     }
 
-    /// One slice of what cannot wait: tasks that are due, leases that ran out. `left` is how many tasks
-    /// may be touched.
+    /// One slice of what cannot wait: tasks that are due, leases that ran out. `left` is how many
+    /// tasks may be touched.
     pub fn tick(&mut self, now: Now, left: &mut usize, records: &mut Tail) -> Swept {
         let mut swept = Swept::default();
         while *left > 0 {
@@ -64,8 +64,8 @@ impl Engine {
         swept
     }
 
-    /// The next timer that is due, in the order of both clocks: so the order of a line does not depend on
-    /// when somebody looked.
+    /// The next timer that is due, in the order of both clocks: so the order of a line does not
+    /// depend on when somebody looked.
     fn ring_next(&mut self, now: Now) -> Option<Timer> {
         let wall = self.wall.next().filter(|timer| timer.at <= now.wall.0);
         let mono = self.mono.next().filter(|timer| timer.at <= nanos(now.mono));

@@ -1,6 +1,6 @@
-//! The cleaner: the log is a ring, and only its oldest segment is ever given back. What still lives in
-//! it is copied to the end, so that an acknowledgement always outlives the record that it ends, and no
-//! task can rise from the dead.
+//! The cleaner: the log is a ring, and only its oldest segment is ever given back. What still lives
+//! in it is copied to the end, so that an acknowledgement always outlives the record that it ends,
+//! and no task can rise from the dead.
 //!
 //! It works in small steps between commits. A segment goes in three: its tasks are copied; when the
 //! copies are durable, that is written; and when that is durable, the file is used again.
@@ -59,9 +59,10 @@ impl Log {
     fn should_clean(&self, engine: &Engine) -> bool {
         let slack = SLACK * u64::from(self.segment_bytes);
         let long = self.disk_bytes() > 2 * engine.live_bytes() + slack;
-        let idle = self.full && self.oldest() < engine.oldest_needed();
-        let sealed = self.oldest().is_some_and(|oldest| oldest < self.tail.durable().segment());
-        (long || idle) && sealed
+        let Some(oldest) = self.oldest() else { return false };
+        let unneeded = engine.oldest_needed().is_none_or(|needed| oldest < needed);
+        let sealed = oldest < self.tail.durable().segment();
+        sealed && (long || (self.full && unneeded))
     }
 
     /// One step of cleaning. `true`: there is more to do at once.
@@ -143,7 +144,8 @@ impl Log {
         Ok(true)
     }
 
-    /// The tasks that a frame of the oldest segment defines, last first, and where the next frame is.
+    /// The tasks that a frame of the oldest segment defines, last first, and where the next frame
+    /// is.
     fn candidates(&self, segment: u32, offset: u32) -> Result<Option<(u32, Defined)>, Fatal> {
         let end = self.ends.get(&segment).copied().unwrap_or(0);
         if offset >= end {
@@ -180,8 +182,8 @@ impl Log {
         Ok(Some((offset + header.stride(), found)))
     }
 
-    /// Copies one task if it stands there; the bytes that this took. `None`: not yet, a part of it is
-    /// still to be written, or there is no room.
+    /// Copies one task if it stands there; the bytes that this took. `None`: not yet, a part of it
+    /// is still to be written, or there is no room.
     fn move_one(
         &mut self,
         now: Now,

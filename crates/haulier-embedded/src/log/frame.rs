@@ -1,9 +1,9 @@
 //! The log's outer forms: the header of a segment, the frame around records, and the raw record.
 //!
 //! A frame is what is written and judged as one: its checksum covers everything in it, its sequence
-//! number follows the one before, its generation never falls, and its `durable_upto` witnesses how much of
-//! the log had been synced when it was written. Segments are used again, so that old frames with good
-//! checksums stand behind the end; sequence and generation tell them apart.
+//! number follows the one before, its generation never falls, and its `durable_upto` witnesses how
+//! much of the log had been synced when it was written. Segments are used again, so that old frames
+//! with good checksums stand behind the end; sequence and generation tell them apart.
 
 use crate::codec::{Malformed, Put, Take, narrow, wide};
 use crate::place::{Extent, Position};
@@ -181,7 +181,8 @@ impl RawRecord<'_> {
     }
 }
 
-/// Appends a record to a frame; returns where its first part begins, counted from the buffer's start.
+/// Appends a record to a frame; returns where its first part begins, counted from the buffer's
+/// start.
 pub fn put_record(out: &mut Vec<u8>, kind: u8, meta: &[u8], parts: &[&[u8]]) -> usize {
     put_head(out, kind, meta, parts);
     let parts_at = out.len();

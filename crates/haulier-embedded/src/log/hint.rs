@@ -1,6 +1,6 @@
-//! Hints: what a restart has to know of a sealed segment, without its payloads, behind one checksum. A
-//! hint is only ever a shortcut: one that is missing, damaged or of another segment is not used, and the
-//! segment itself is read.
+//! Hints: what a restart has to know of a sealed segment, without its payloads, behind one
+//! checksum. A hint is only ever a shortcut: one that is missing, damaged or of another segment is
+//! not used, and the segment itself is read.
 
 use std::io;
 

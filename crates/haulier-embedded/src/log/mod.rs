@@ -1,5 +1,5 @@
-//! The log: one sequence of records for all queues, on segment files of one size that are preallocated
-//! and used again.
+//! The log: one sequence of records for all queues, on segment files of one size that are
+//! preallocated and used again.
 //!
 //! | where | what |
 //! |---|---|
@@ -11,9 +11,10 @@
 //! | [`cleaner`] | giving the oldest segment back |
 //! | [`hint`] | a sealed segment without its payloads |
 //!
-//! One file stands ready for the next segment at all times. It is the reserve: when it cannot be made
-//! because the disk is full, new tasks are refused, while settling, cancelling and deleting go on in the
-//! segment that is open; it comes back with the first segment that is freed, or with room.
+//! One file stands ready for the next segment at all times. It is the reserve: when it cannot be
+//! made because the disk is full, new tasks are refused, while settling, cancelling and deleting go
+//! on in the segment that is open; it comes back with the first segment that is freed, or with
+//! room.
 
 pub mod cleaner;
 pub mod frame;

@@ -1,5 +1,5 @@
-//! Reading parts back: at a delivery, for a look, for the cleaner. Every part is checked against its
-//! CRC-32C; one that does not hold is an error, never an answer (I9, I16).
+//! Reading parts back: at a delivery, for a look, for the cleaner. Every part is checked against
+//! its CRC-32C; one that does not hold is an error, never an answer (I9, I16).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,8 +11,8 @@ use crate::codec::wide;
 use crate::disk::DiskFile;
 use crate::place::Extent;
 
-/// The segments' files by number. A clone keeps the files of its moment: what was freed since can still
-/// be read through it.
+/// The segments' files by number. A clone keeps the files of its moment: what was freed since can
+/// still be read through it.
 pub type Files = BTreeMap<u32, Arc<dyn DiskFile>>;
 
 /// A part cannot be read.

@@ -1,8 +1,8 @@
 //! Opening a log: which segments belong to it, where it ends, and what it says.
 //!
-//! The damage rule: the first frame that does not hold, at X, is the tail of a crash and is cut, unless a
-//! good frame anywhere behind it witnesses that the log was durable beyond X. Then something that was
-//! acknowledged is gone: nothing is changed, and the store does not start.
+//! The damage rule: the first frame that does not hold, at X, is the tail of a crash and is cut,
+//! unless a good frame anywhere behind it witnesses that the log was durable beyond X. Then
+//! something that was acknowledged is gone: nothing is changed, and the store does not start.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -153,8 +153,9 @@ fn load(disk: &dyn Disk, number: u32, candidate: &Candidate) -> Result<Vec<u8>, 
     Ok(bytes)
 }
 
-/// The oldest segment that is needed: headers say it, and what was freed since the last one was written
-/// stands in the last segment. Both are written only after everything needed was durable elsewhere.
+/// The oldest segment that is needed: headers say it, and what was freed since the last one was
+/// written stands in the last segment. Both are written only after everything needed was durable
+/// elsewhere.
 fn oldest_needed(
     disk: &dyn Disk,
     candidates: &BTreeMap<u32, Candidate>,
@@ -163,8 +164,8 @@ fn oldest_needed(
     let by_header = headers.map(|header| header.oldest).max();
     let last = candidates.iter().rev().find(|(_, candidate)| candidate.header.is_some());
     let (Some(mut oldest), Some((number, last))) = (by_header, last) else {
-        // No segment has a sound header. A first start that went down leaves an empty file; anything
-        // else was a log.
+        // No segment has a sound header. A first start that went down leaves an empty file;
+        // anything else was a log.
         let Some((number, first)) = candidates.iter().next() else { return Ok(None) };
         for (number, candidate) in candidates {
             let bytes = load(disk, *number, candidate)?;
@@ -351,8 +352,8 @@ impl Walk<'_> {
     }
 }
 
-/// Writes again what may not be durable although it can be read, and syncs it: after a failed sync the
-/// system shows what the disk does not have.
+/// Writes again what may not be durable although it can be read, and syncs it: after a failed sync
+/// the system shows what the disk does not have.
 ///
 /// # Errors
 /// The file system refused.

@@ -1,6 +1,6 @@
 //! The end of the log, in memory: records are gathered into frames until the writer takes them. It
-//! decides where everything stands, so that the engine can remember places that are not written yet. It
-//! knows no file.
+//! decides where everything stands, so that the engine can remember places that are not written
+//! yet. It knows no file.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! The one thread that writes and syncs. It carries out jobs in their order and reports each; it decides
-//! nothing. After a failure it does nothing more: what a failed sync left behind is not known, and a
-//! second one would lie (see `faults` in the crate's documentation).
+//! The one thread that writes and syncs. It carries out jobs in their order and reports each; it
+//! decides nothing. After a failure it does nothing more: what a failed sync left behind is not
+//! known, and a second one would lie (see `faults` in the crate's documentation).
 
 use std::io;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Crashes at every call of the disk: whatever survives of the writes that were not synced, everything
-//! that was acknowledged is there, nothing that was refused is, and the store works on.
+//! Crashes at every call of the disk: whatever survives of the writes that were not synced,
+//! everything that was acknowledged is there, nothing that was refused is, and the store works on.
 
 use std::sync::Arc;
 use std::time::Duration;

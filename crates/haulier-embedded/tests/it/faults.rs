@@ -1,5 +1,5 @@
-//! Damage, a full disk, a second opener, a newer format: what is reported, what is refused, and what goes
-//! on. And what a restart finds after the cleaner has been at work.
+//! Damage, a full disk, a second opener, a newer format: what is reported, what is refused, and
+//! what goes on. And what a restart finds after the cleaner has been at work.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,7 +117,8 @@ async fn small_log() -> (SimDisk, Vec<u64>) {
     (disk, numbers)
 }
 
-/// I9, I16: for every byte, a start says that the log is damaged, or everything is served as it was.
+/// I9, I16: for every byte, a start says that the log is damaged, or everything is served as it
+/// was.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flipped_bit_anywhere_is_reported_or_changes_nothing() {
     let (disk, numbers) = small_log().await;
@@ -144,8 +145,8 @@ async fn a_flipped_bit_anywhere_is_reported_or_changes_nothing() {
             }
         }
     }
-    // The last frame, which says that the log was closed, has no witness behind it; and between frames
-    // stand a few bytes that mean nothing.
+    // The last frame, which says that the log was closed, has no witness behind it; and between
+    // frames stand a few bytes that mean nothing.
     assert!(reported + 128 > used, "{reported} of {used} were reported");
 }
 

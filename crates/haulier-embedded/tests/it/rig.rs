@@ -1,5 +1,5 @@
-//! The embedded store as a rig: on a directory of its own, with small segments, so that every run rolls,
-//! cleans and reads from the disk.
+//! The embedded store as a rig: on a directory of its own, with small segments, so that every run
+//! rolls, cleans and reads from the disk.
 
 use std::sync::Arc;
 use std::time::Duration;
