@@ -175,7 +175,9 @@ impl Held {
     ) {
         let mut table = lock(&self.table);
         for (beat, answer) in sent.iter().zip(answers) {
-            let Some(entry) = table.entries.get_mut(&beat.key) else { continue };
+            // The warden may have given the lease up while the beat was out: that stands.
+            let entry = table.entries.get_mut(&beat.key).filter(|entry| !entry.lost);
+            let Some(entry) = entry else { continue };
             match answer {
                 Answer::Stale => entry.lose(),
                 Answer::Yes | Answer::Cancel => {
@@ -291,5 +293,50 @@ impl Entry {
 impl std::fmt::Debug for Held {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(lock(&self.table).entries.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use haulier_core::{Epoch, Kind, Lease, ManualClock, NewTask, Payload, TaskId, Timestamp};
+
+    use super::*;
+    use crate::states::States;
+
+    const KEPT_UNTIL: Duration = Duration::from_secs(27);
+
+    fn attempt() -> Ctx {
+        let clock = ManualClock::new();
+        let id = TaskId::generate(&clock, &haulier_core::SeededEntropy::from_u64(1));
+        let task = NewTask::new(id, Kind::new("k").unwrap(), Payload::json("1"));
+        let lease = Lease {
+            key: LeaseKey { task: id, epoch: Epoch(1) },
+            task: Arc::new(task.task),
+            attempt: 1,
+            losses: 0,
+            ttl: Duration::from_secs(30),
+            enqueued_at: Timestamp(0),
+            checkpoints: Vec::new(),
+        };
+        Ctx::detached(lease, States::default(), Arc::new(clock))
+    }
+
+    #[tokio::test]
+    async fn the_answer_to_a_beat_that_comes_after_its_lease_was_given_up_changes_nothing() {
+        let (held, ctx) = (Held::default(), attempt());
+        let key = ctx.key();
+        held.insert(ctx, KEPT_UNTIL);
+        let checkpoint = Checkpoint { name: "step".into(), value: "1".into() };
+        let late = async {
+            let sent = held.beats(true, Duration::ZERO).remove(0);
+            assert_eq!(sent[0].checkpoints.len(), 1);
+            held.enforce(KEPT_UNTIL);
+            held.answered(&sent, &[Answer::Yes], KEPT_UNTIL * 2, KEPT_UNTIL);
+        };
+        let (saved, ()) = tokio::join!(held.save(key, checkpoint), late);
+        assert!(!saved, "the handler is told that the lease is lost");
+        assert!(!held.settling(key), "and nothing may be settled");
     }
 }
