@@ -66,17 +66,7 @@ struct Fetcher<'a> {
 /// What the store refuses for good, such as a token that is not valid, after what runs has ended.
 pub(crate) async fn run(shared: &Arc<Shared>, until: Until) -> Result<()> {
     let mut phase = shared.phase.subscribe();
-    let mut fetcher = Fetcher {
-        shared,
-        until,
-        kinds: shared.handlers.kinds().into(),
-        slots: Slots::new(&shared.settings),
-        calls: FuturesUnordered::new(),
-        attempts: JoinSet::new(),
-        pause: Pause::default(),
-        rest: None,
-        dry: false,
-    };
+    let mut fetcher = Fetcher::new(shared, until);
     let mut failed = None;
     loop {
         let now = *phase.borrow_and_update();
@@ -94,9 +84,25 @@ pub(crate) async fn run(shared: &Arc<Shared>, until: Until) -> Result<()> {
     }
 }
 
-impl Fetcher<'_> {
+impl<'a> Fetcher<'a> {
+    fn new(shared: &'a Arc<Shared>, until: Until) -> Self {
+        Self {
+            shared,
+            until,
+            kinds: shared.handlers.kinds().into(),
+            slots: Slots::new(&shared.settings),
+            calls: FuturesUnordered::new(),
+            attempts: JoinSet::new(),
+            pause: Pause::default(),
+            rest: None,
+            dry: false,
+        }
+    }
+
     fn is_over(&self, phase: Phase) -> bool {
-        let idle = self.until == Until::Idle && self.dry && self.shared.held.unsettled() == 0;
+        // A call that is still out may bring tasks of other queues than the one that was dry.
+        let dry = self.dry && self.calls.is_empty();
+        let idle = self.until == Until::Idle && dry && self.shared.held.unsettled() == 0;
         self.attempts.is_empty() && (phase == Phase::Drain || idle)
     }
 
@@ -236,5 +242,33 @@ async fn rested(rest: &mut Option<haulier_core::clock::Sleep>) {
     match rest {
         Some(rest) => rest.await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use haulier_core::{ManualClock, SeededEntropy};
+    use haulier_memory::MemoryStore;
+
+    use super::*;
+    use crate::{Link, Raw, TaskError, Worker};
+
+    #[tokio::test]
+    async fn a_worker_is_not_idle_while_a_call_is_out_although_the_last_one_brought_nothing() {
+        let clock = Arc::new(ManualClock::new());
+        let link = Link {
+            queue: Arc::new(MemoryStore::new(clock.clone())),
+            clock,
+            entropy: Arc::new(SeededEntropy::from_u64(1)),
+        };
+        let handler = async |_: Raw| Ok::<_, TaskError>(None);
+        let worker = Worker::new(link).register_raw(None, handler);
+        let shared = Arc::new(worker.start().unwrap());
+        let mut fetcher = Fetcher::new(&shared, Until::Idle);
+        fetcher.dry = true;
+        assert!(fetcher.is_over(Phase::Run));
+        fetcher.calls.push(Box::pin(std::future::pending()));
+        assert!(!fetcher.is_over(Phase::Run), "it may bring tasks of another queue");
+        assert!(fetcher.is_over(Phase::Drain), "nobody waits for it at the end");
     }
 }

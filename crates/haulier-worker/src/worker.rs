@@ -199,7 +199,7 @@ impl Worker {
     }
 
     /// Checks the set-up and puts the parts together.
-    fn start(self) -> Result<Shared> {
+    pub(crate) fn start(self) -> Result<Shared> {
         if let Some(wrong) = self.wrong {
             return Err(wrong);
         }
