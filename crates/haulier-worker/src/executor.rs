@@ -35,16 +35,15 @@ pub(crate) async fn attempt(shared: Arc<Shared>, ctx: Ctx) {
 
 /// The handler with its layers, until it ends or is dropped.
 async fn run(shared: &Shared, ctx: &Ctx) -> End {
-    // Reading the payload and the arguments belongs to what may panic; so does making the future.
-    let handlers = shared.handlers.clone();
-    let attempt = ctx.clone();
-    let handler = AssertUnwindSafe(async move { handlers.call(attempt).await }).catch_unwind();
-    tokio::select! {
-        biased;
-        returned = handler => match returned {
-            Ok(returned) => End::Returned(returned),
-            Err(panic) => End::Panicked(verdict::panic_message(&*panic)),
-        },
-        () = ctx.aborted() => End::Dropped,
-    }
+    // Reading the payload and the arguments belongs to what may panic; so do making the future and
+    // dropping it.
+    let attempt = AssertUnwindSafe(async {
+        tokio::select! {
+            biased;
+            returned = shared.handlers.call(ctx.clone()) => End::Returned(returned),
+            () = ctx.aborted() => End::Dropped,
+        }
+    });
+    let ended = attempt.catch_unwind().await;
+    ended.unwrap_or_else(|panic| End::Panicked(verdict::panic_message(&*panic)))
 }

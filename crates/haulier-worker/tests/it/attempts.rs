@@ -107,6 +107,32 @@ async fn a_panic_is_a_failure_with_its_message_and_the_worker_goes_on() {
 }
 
 #[tokio::test]
+async fn a_handler_that_panics_while_it_is_dropped_takes_no_other_with_it() {
+    struct Trap;
+    impl Drop for Trap {
+        fn drop(&mut self) {
+            assert!(std::thread::panicking(), "dropped");
+        }
+    }
+    let world = World::new();
+    let id = world.enqueue(0, |task| task.policy.timeout = Duration::from_secs(1)).await;
+    let handler = async |job: Job| -> Result<String, TaskError> {
+        if job.number == 0 {
+            let _trap = Trap;
+            std::future::pending::<()>().await;
+        }
+        Ok(String::new())
+    };
+    let running = world.start(world.worker().register(handler)).await;
+    world.elapse(Duration::from_secs(1)).await;
+    assert_eq!(world.view(id).await.last_failure().unwrap().cause, Cause::Timeout);
+    let other = world.enqueue(1, |_| ()).await;
+    world.elapse(Duration::from_secs(1)).await;
+    assert_eq!(world.state(other).await, TaskState::Completed);
+    running.crash().await;
+}
+
+#[tokio::test]
 async fn a_payload_that_cannot_be_read_fails_so_that_a_newer_worker_may_read_it() {
     let world = World::new();
     let id = world.enqueue(0, |task| task.payload = Payload::json(r#"{"nr": 1}"#)).await;
