@@ -8,3 +8,4 @@ mod run;
 mod settings;
 mod site;
 mod stream;
+mod tls;
