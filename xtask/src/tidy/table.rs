@@ -22,10 +22,14 @@ pub const TEST_TOOLS: &[&str] = &[
     "proptest",
     "rand",
     "rand_pcg",
+    // An authority, its certificates, and a gate that ends TLS.
+    "rcgen",
+    "rustls",
     "serde",
     "serde_json",
     "tempfile",
     "tokio",
+    "tokio-rustls",
     "trycmd",
 ];
 
