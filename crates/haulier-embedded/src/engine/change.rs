@@ -116,6 +116,16 @@ impl Engine {
         self.detail(slot).unique = Some(unique);
     }
 
+    /// A task that is done again, or read again, holds its key again unless another one has it now.
+    pub(super) fn hold_key_again(&mut self, now: Timestamp, slot: SlotId) {
+        let Some(detail) = self.details.get(&slot) else { return };
+        let Some(key) = detail.unique.as_ref().map(|unique| unique.key.clone()) else { return };
+        let queue = self.lines.get(self.index[slot].line).queue;
+        if self.key_holder(now, queue, &key).is_none() {
+            self.uniques.insert((queue, key), slot);
+        }
+    }
+
     /// Writes that something happened to a task, and lets it happen.
     pub(super) fn happen(
         &mut self,
@@ -172,6 +182,9 @@ impl Engine {
         let kept = change.happened == Happened::Due;
         let due_at = if kept { self.index[slot].due_at() } else { change.due_at };
         self.place(now.wall, slot, change.standing, due_at);
+        if change.happened == Happened::Rerun {
+            self.hold_key_again(now.wall, slot);
+        }
         let after = self.details.get(&slot).map_or(0, |detail| detail.footprint());
         self.live.bytes = self.live.bytes + after - before;
     }

@@ -1,6 +1,7 @@
 //! Accepting tasks: what is known already, who holds a unique key, and whether there is room.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -154,12 +155,15 @@ impl Engine {
             return Answer::Known(existing(task.id, None));
         }
         let queue = self.lines.find_queue(task.queue.as_str());
-        let holder = queue.and_then(|queue| self.key_holder(now, queue, &task));
+        let key = task.unique.as_ref().map(|unique| &unique.key);
+        let holder = queue.zip(key).and_then(|(queue, key)| self.key_holder(now.wall, queue, key));
         let replaced = match holder.map(|slot| self.conflict(slot, &task)) {
             None => None,
             Some(Ok(slot)) => Some(slot),
             Some(Err(answer)) => return answer,
         };
+        // One that never started and is over already leaves no place.
+        let replaced = replaced.filter(|slot| !self.index[*slot].state.is_final());
         if let Some(refusal) = self.no_room(queue, &task, replaced.is_some()) {
             return refusal;
         }
@@ -185,14 +189,18 @@ impl Engine {
         }
     }
 
-    /// Who holds the unique key that a task asks for.
-    fn key_holder(&self, now: Now, queue: NameId, task: &NewTask) -> Option<SlotId> {
-        let key = task.unique.as_ref()?.key.clone();
-        let slot = *self.uniques.get(&(queue, key))?;
+    /// Who holds a unique key.
+    pub(super) fn key_holder(
+        &self,
+        now: Timestamp,
+        queue: NameId,
+        key: &Arc<str>,
+    ) -> Option<SlotId> {
+        let slot = *self.uniques.get(&(queue, Arc::clone(key)))?;
         let detail = self.details.get(&slot)?;
         let place = &self.index[slot];
         let unique = detail.unique.as_ref()?;
-        unique.is_held(place.state, detail.started, place.enqueued_at(), now.wall).then_some(slot)
+        unique.is_held(place.state, detail.started, place.enqueued_at(), now).then_some(slot)
     }
 
     /// What a taken key means: the holder to replace, or the answer.
@@ -200,7 +208,7 @@ impl Engine {
         let holder = &self.index[slot];
         let started = self.details.get(&slot).is_some_and(|detail| detail.started);
         match task.unique.as_ref().map(|unique| unique.on_conflict) {
-            Some(OnConflict::Replace) if !started && !holder.state.is_final() => Ok(slot),
+            Some(OnConflict::Replace) if !started => Ok(slot),
             Some(OnConflict::Reject) => Err(refused(
                 Code::UniqueConflict,
                 format!("task {} holds the unique key until it is free again", holder.id),

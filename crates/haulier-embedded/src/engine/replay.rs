@@ -136,7 +136,10 @@ impl Engine {
         let queue = self.lines.queue_of_mut(line);
         queue.accepted += 1;
         *queue.counts.slot(snapshot.standing.state) += 1;
-        self.restore_detail(slot, snapshot, parts)
+        self.restore_detail(slot, snapshot, parts)?;
+        // A later task may have the key of one that was moved.
+        self.hold_key_again(context.now, slot);
+        Ok(())
     }
 
     fn restore_detail(
@@ -148,7 +151,7 @@ impl Engine {
         let standing = &snapshot.standing;
         self.set_expiry(slot, snapshot.expires_at);
         if let Some(unique) = &snapshot.unique {
-            self.hold_key(slot, unique.clone());
+            self.detail(slot).unique = Some(unique.clone());
         }
         let ruled = snapshot.rules != crate::record::Rules::default();
         if !ruled && !standing.started && snapshot.finished_at.is_none() {
