@@ -32,6 +32,8 @@ use crate::net::Net;
 
 /// Batches without an answer.
 const PENDING_MAX: usize = 16;
+/// Credits that servers let a stream have out; callers beyond it wait for their turn.
+const CREDITS_MAX: usize = 64;
 /// A stream of which nothing was asked this long, and on which nothing is held, ends.
 const IDLE_MAX: Duration = Duration::from_mins(1);
 
@@ -50,6 +52,8 @@ struct Credit {
     reply: oneshot::Sender<Result<Vec<Lease>>>,
     /// What has come so far of a claim that is larger than a frame.
     got: Vec<Lease>,
+    /// Said on this connection.
+    out: bool,
     /// The caller waits for the word that nothing will come.
     withdrawn: bool,
 }
@@ -141,6 +145,7 @@ impl Actor {
                 return;
             }
             self.take_back();
+            self.ask();
         }
     }
 
@@ -190,10 +195,8 @@ impl Actor {
                     self.tick = self.net.clock.sleep(want.ttl / 12);
                 }
                 self.ttl = want.ttl;
-                let frame = credit(number, &want);
-                let held = Credit { want, reply, got: Vec::new(), withdrawn: false };
+                let held = Credit { want, reply, got: Vec::new(), out: false, withdrawn: false };
                 self.credits.insert(number, held);
-                self.send(frame);
             }
             Command::Settle { ends, reply } => {
                 self.batch(Batch::Settle { ends, reply: Some(reply) });
@@ -264,12 +267,24 @@ impl Actor {
             let sent = self.send(pending.what.frame(batch));
             self.pending.insert(batch, Pending { sent: pending.sent || sent, ..pending });
         }
-        let again = |(number, held): (&u64, &Credit)| {
+        for held in self.credits.values_mut() {
+            held.out = false;
+        }
+    }
+
+    /// Says the credits that are not out yet, as many as the server allows.
+    fn ask(&mut self) {
+        if !matches!(self.line, Line::Up(_)) {
+            return;
+        }
+        let out = self.credits.values().filter(|held| held.out).count();
+        let waiting = self.credits.iter_mut().filter(|(_, held)| !held.out);
+        let next = waiting.take(CREDITS_MAX.saturating_sub(out)).map(|(number, held)| {
+            held.out = true;
             let max = if held.withdrawn { 0 } else { held.want.max };
             credit(*number, &Want { max, ..held.want.clone() })
-        };
-        let again: Vec<Up> = self.credits.iter().map(again).collect();
-        for frame in again {
+        });
+        for frame in next.collect::<Vec<_>>() {
             self.send(frame);
         }
     }
@@ -339,6 +354,7 @@ impl Actor {
         for number in back.credits {
             let Some(held) = self.credits.get_mut(&number) else { continue };
             held.withdrawn = true;
+            held.out = true;
             let nothing = Want { max: 0, ..held.want.clone() };
             if !self.send(credit(number, &nothing))
                 && let Some(held) = self.credits.remove(&number)

@@ -85,6 +85,29 @@ async fn tasks_that_come_for_a_caller_that_is_gone_are_handed_back() {
 }
 
 #[tokio::test]
+async fn callers_beyond_the_credits_of_a_stream_wait_for_their_turn() {
+    let clock = ManualClock::new();
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
+    let link = Link::over(Arc::clone(&store), &clock).await;
+    let call = |_| {
+        let remote = link.remote.clone();
+        tokio::spawn(async move { remote.lease(vec![want()], limits::WAIT_MAX).await })
+    };
+    let callers: Vec<_> = (0..80).map(call).collect();
+    while store.workers().await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    for number in 0..80 {
+        put(&store, number).await;
+    }
+    for caller in callers {
+        let got = within(caller).await.unwrap().unwrap();
+        assert_eq!(got[0].len(), 1);
+    }
+    link.end().await;
+}
+
+#[tokio::test]
 async fn an_idle_stream_ends_and_the_next_call_opens_another() {
     let clock = ManualClock::new();
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
