@@ -94,9 +94,12 @@ async fn callers_beyond_the_credits_of_a_stream_wait_for_their_turn() {
         tokio::spawn(async move { remote.lease(vec![want()], limits::WAIT_MAX).await })
     };
     let callers: Vec<_> = (0..80).map(call).collect();
-    while store.workers().await.unwrap().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    within(async {
+        while store.workers().await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     for number in 0..80 {
         put(&store, number).await;
     }
