@@ -78,7 +78,7 @@ pub async fn slice(
 /// Does them all.
 ///
 /// # Errors
-/// As [`slice`]; slices before it took effect.
+/// As [`slice()`]; slices before it took effect.
 pub async fn all(
     stores: (&dyn Inspect, &dyn Control),
     action: Action,
