@@ -21,6 +21,7 @@ type Caller<A> = (usize, oneshot::Sender<Result<Vec<A>>>);
 
 /// Items of one caller, and where their answers go.
 struct Parcel<T, A> {
+    number: u64,
     items: Vec<T>,
     bytes: usize,
     answer: oneshot::Sender<Result<Vec<A>>>,
@@ -35,11 +36,17 @@ struct Out<A> {
     callers: Vec<Caller<A>>,
 }
 
+/// Parcels that no call carries yet, by number.
+struct Waiting<T, A> {
+    parcels: VecDeque<Parcel<T, A>>,
+    last: u64,
+}
+
 /// Merges calls of one verb.
 pub(crate) struct Lane<T, A> {
     make: MakeCall<T, A>,
     weigh: fn(&T) -> usize,
-    waiting: Mutex<VecDeque<Parcel<T, A>>>,
+    waiting: Mutex<Waiting<T, A>>,
     out: AsyncMutex<Option<Out<A>>>,
 }
 
@@ -56,17 +63,17 @@ where
         Arc::new(Self {
             make: Box::new(make),
             weigh,
-            waiting: Mutex::default(),
+            waiting: Mutex::new(Waiting { parcels: VecDeque::new(), last: 0 }),
             out: AsyncMutex::default(),
         })
     }
 
-    /// Sends items with whatever else waits, and gives their answers. A caller that goes away
-    /// leaves its items in the lane: they are sent, as those of a call whose answer is lost.
+    /// Sends items with whatever else waits, and gives their answers. A caller that goes away takes
+    /// along what no call carries yet, so that a call that hangs gathers nothing behind it; what is
+    /// out is carried to its end, as a call whose answer is lost.
     pub async fn send(&self, items: Vec<T>) -> Result<Vec<A>> {
-        let bytes = items.iter().map(self.weigh).sum();
         let (answer, mut answered) = oneshot::channel();
-        self.lock().push_back(Parcel { items, bytes, answer });
+        let _stand = self.stand(items, answer);
         let mut drive = pin!(self.drive());
         poll_fn(|cx| {
             // The answer may come by somebody else's driving; only then is there nothing left to
@@ -83,6 +90,15 @@ where
             }
         })
         .await
+    }
+
+    fn stand(&self, items: Vec<T>, answer: oneshot::Sender<Result<Vec<A>>>) -> Stand<'_, T, A> {
+        let bytes = items.iter().map(self.weigh).sum();
+        let mut waiting = self.lock();
+        waiting.last += 1;
+        let number = waiting.last;
+        waiting.parcels.push_back(Parcel { number, items, bytes, answer });
+        Stand { waiting: &self.waiting, number }
     }
 
     /// Makes calls until nothing waits.
@@ -104,7 +120,7 @@ where
     fn next(&self) -> Option<Out<A>> {
         let mut waiting = self.lock();
         let (mut count, mut bytes, mut parcels) = (0, 0, 0);
-        for parcel in waiting.iter() {
+        for parcel in &waiting.parcels {
             count += parcel.items.len();
             bytes += parcel.bytes;
             if parcels > 0 && (count > ITEMS_MAX || bytes > FRAME_BYTES_MAX) {
@@ -117,7 +133,7 @@ where
         }
         let mut items = Vec::with_capacity(count);
         let mut callers = Vec::with_capacity(parcels);
-        for parcel in waiting.drain(..parcels) {
+        for parcel in waiting.parcels.drain(..parcels) {
             callers.push((parcel.items.len(), parcel.answer));
             items.extend(parcel.items);
         }
@@ -125,8 +141,24 @@ where
         Some(Out { call: (self.make)(items), callers })
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Parcel<T, A>>> {
+    fn lock(&self) -> MutexGuard<'_, Waiting<T, A>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A caller's stand in the lane. With the caller goes its parcel, if no call has taken it.
+struct Stand<'a, T, A> {
+    waiting: &'a Mutex<Waiting<T, A>>,
+    number: u64,
+}
+
+impl<T, A> Drop for Stand<'_, T, A> {
+    fn drop(&mut self) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = waiting.parcels.binary_search_by_key(&self.number, |parcel| parcel.number);
+        if let Ok(at) = found {
+            waiting.parcels.remove(at);
+        }
     }
 }
 

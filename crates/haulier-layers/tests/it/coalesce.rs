@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use haulier_core::limits::ITEMS_MAX;
 use haulier_core::{
-    Beat, BeatReply, Capabilities, Enqueued, Error, Lease, NewTask, Queue, Result, Settled,
-    Settlement, Want, WorkerId,
+    Beat, BeatReply, Capabilities, Enqueued, Error, Include, Inspect, Lease, NewTask, Queue,
+    Result, Settled, Settlement, Want, WorkerId,
 };
 use haulier_layers::Coalesce;
 use haulier_memory::MemoryStore;
@@ -122,4 +122,30 @@ async fn a_caller_that_goes_away_leaves_its_call_to_the_others() {
     let answers = second.await.unwrap().unwrap();
     assert!(matches!(answers[..], [Enqueued::Inserted { .. }]));
     assert_eq!(gate.calls.load(Ordering::Relaxed), 2, "the first call was carried to its end");
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_takes_along_what_was_not_sent() {
+    let (store, clock, dice) = crate::setup();
+    let (gate, queue) = gated(store.clone());
+    let spawn = |task| {
+        let queue = queue.clone();
+        tokio::spawn(async move { queue.enqueue(vec![task]).await })
+    };
+    let first = spawn(crate::task(&clock, &dice));
+    while gate.calls.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let given_up = crate::task(&clock, &dice);
+    let id = given_up.id;
+    let second = spawn(given_up);
+    tokio::task::yield_now().await;
+    second.abort();
+    assert!(second.await.unwrap_err().is_cancelled());
+    let third = spawn(crate::task(&clock, &dice));
+    gate.open.add_permits(2);
+    first.await.unwrap().unwrap();
+    third.await.unwrap().unwrap();
+    let views = store.get(vec![id], Include::default(), Duration::ZERO).await.unwrap();
+    assert_eq!(views, [None]);
 }
