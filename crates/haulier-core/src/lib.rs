@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`task`], [`name`], [`lease`] | the nouns: a task, its names, a worker's right to run it |
 //! | [`queue`], [`inspect`], [`control`], [`maintain`] | the four traits; [`Store`] is their sum |
-//! | [`mod@transition`], [`retry`], [`unique`] | the pure rules that every store is tested against |
+//! | [`mod@transition`], [`retry`], [`unique`] | pure rules that every store is tested against |
 //! | [`filter`], [`span`] | the filter grammar and the spelling of durations |
 //! | [`limits`] | a limit on everything |
 //! | [`capabilities`] | what a store can keep, and how durably |
