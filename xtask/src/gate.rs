@@ -21,7 +21,10 @@ pub fn run() -> Result<(), String> {
     gate.command("tests", "cargo test --workspace --locked")?;
     gate.step("examples", "cargo run -p haulier --example NAME", || examples(&metadata::read()?))?;
     gate.step("guides", "cargo xtask guides", guides::run)?;
-    gate.command("documentation", "cargo doc --workspace --no-deps --locked")?;
+    gate.command(
+        "documentation",
+        "RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked",
+    )?;
     gate.command("quickstart", "cargo run --release --locked -- quickstart")?;
     gate.report();
     Ok(())
@@ -68,14 +71,16 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// Runs a command line of plain words in the repository's root.
+/// Runs a command line of plain words in the repository's root; variables may stand before it.
 fn shell(line: &str) -> Result<(), String> {
-    let mut words = line.split_whitespace();
+    let mut words = line.split_whitespace().peekable();
+    let variables: Vec<_> =
+        std::iter::from_fn(|| words.next_if(|word| word.contains('='))?.split_once('=')).collect();
     let program = words.next().unwrap_or_default();
     let status = Command::new(program)
         .args(words)
+        .envs(variables)
         .current_dir(root())
-        .env("RUSTDOCFLAGS", "-D warnings")
         .status()
         .map_err(|error| format!("{program} could not be started: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("{program} ended with {status}")) }
@@ -100,4 +105,17 @@ fn examples(metadata: &Metadata) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_fails_says_how_to_repeat_it() {
+        let mut gate = Gate::default();
+        assert!(gate.command("fine", "A=1 B=2 true").is_ok());
+        let why = gate.command("broken", "A=1 false").unwrap_err();
+        assert!(why.contains("broken failed") && why.ends_with("to repeat it: A=1 false"), "{why}");
+    }
 }
