@@ -27,6 +27,11 @@ impl Server {
         Ok(haulier::Builder::from_env()?.url(&self.url))
     }
 
+    /// Whether a server stands between this process and the store.
+    pub fn is_served(&self) -> bool {
+        self.url.starts_with("http")
+    }
+
     /// Connects, or says what to start.
     pub async fn client(&self) -> Result<Client> {
         Ok(self.builder()?.open().await?)

@@ -60,6 +60,11 @@ pub fn short(text: &str, max: usize) -> String {
     shown.chars().take(max.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// So many of something: `1 task`, `20,000 tasks`.
+pub fn count(count: u64, what: &str) -> String {
+    format!("{} {what}{}", number(count), if count == 1 { "" } else { "s" })
+}
+
 /// A whole number with thousands set apart: `20,000`.
 pub fn number(number: u64) -> String {
     let digits = number.to_string();

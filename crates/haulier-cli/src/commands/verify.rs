@@ -57,6 +57,10 @@ impl Args {
             output::say(format_args!("cut the unfinished writes of a crash"));
         }
         let report = haulier_embedded::verify(&self.dir)?;
+        if report.segments.is_empty() {
+            return Err(Failed::new(Exit::Io, format!("{shown} holds no store"))
+                .next("name the directory that a server was given with --data"));
+        }
         match self.output.format {
             Format::Json => output::json(&found(&report))?,
             Format::Ndjson => output::json_line(&found(&report))?,
@@ -67,8 +71,8 @@ impl Args {
         if report.is_sound() {
             return Ok(Exit::Done);
         }
-        let count = report.damage.len();
-        Err(Failed::new(Exit::Damage, format!("{shown}: {count} parts are damaged"))
+        let count = text::count(report.damage.len() as u64, "damaged part");
+        Err(Failed::new(Exit::Damage, format!("{shown}: {count}"))
             .next("restore the directory from a backup"))
     }
 }

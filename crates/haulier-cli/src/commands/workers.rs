@@ -5,7 +5,7 @@ use haulier_server::api;
 
 use crate::exit::{Exit, Failed, Result};
 use crate::output::{self, Output, Row};
-use crate::{ask, connect};
+use crate::{ask, connect, text};
 
 /// What to do with workers.
 #[derive(Debug, clap::Subcommand)]
@@ -72,8 +72,8 @@ impl Verb {
             Self::Run(named) => named.direct(Directive::Run).await,
             Self::Quiet(named) => named.direct(Directive::Quiet).await,
             Self::Stop(stop) => {
-                let count = stop.named.workers.len();
-                ask::confirm(&format!("stop {count} workers?"), stop.yes)?;
+                let count = text::count(stop.named.workers.len() as u64, "worker");
+                ask::confirm(&format!("stop {count}?"), stop.yes)?;
                 stop.named.direct(Directive::Stop).await
             }
         }

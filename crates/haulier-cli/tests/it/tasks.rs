@@ -163,7 +163,7 @@ fn a_worker_is_listed_and_stops_when_it_is_told_to() {
     place.run(["enqueue", "hello", "--wait=60s"]).ok();
     let id = place.run(["workers", "list", "-o", "name"]).ok().trim().to_owned();
     let said = place.run(["workers", "stop", &id]).fails(2);
-    assert!(said.contains("stop 1 workers?"), "{said}");
+    assert!(said.contains("stop 1 worker?"), "{said}");
     place.run(["workers", "stop", &id, "--yes"]).ok();
     assert!(worker.ended().success());
     let said = place.run(["workers", "quiet", "nobody"]).fails(1);

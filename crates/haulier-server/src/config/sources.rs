@@ -132,7 +132,12 @@ fn from_file(path: Option<&Path>) -> Result<Vec<Said>, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        ConfigError::Syntax { path: path.to_owned(), why: error.to_string() }
+        // The parser's own picture of the place takes several lines.
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let (line, column) = (before.matches('\n').count() + 1, before.rsplit('\n').next());
+        let column = column.unwrap_or_default().chars().count() + 1;
+        let why = format!("{} (line {line}, column {column})", error.message());
+        ConfigError::Syntax { path: path.to_owned(), why }
     })?;
     let source = Source::File(path.to_owned());
     table

@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     count: u32,
-    /// Wait until it is final, at most this long
+    /// Wait until it is final, at most this long (24h if no time is given)
     #[arg(long, value_name = "DURATION", value_parser = span, num_args = 0..=1,
           require_equals = true, default_missing_value = WAIT_DEFAULT)]
     wait: Option<Duration>,
@@ -59,6 +59,11 @@ pub struct Args {
 impl Args {
     /// Runs the command.
     pub async fn run(self, clock: Arc<dyn Clock>) -> Result<Exit> {
+        // This process alone has the store open, so nobody could do the task meanwhile.
+        if self.wait.is_some() && !self.server.is_served() {
+            return Err(Failed::new(Exit::Usage, "--wait needs a server, where a worker can be")
+                .next("leave --wait out, or give the --url of a server"));
+        }
         let payload = self.payload()?;
         let client = self.server.builder()?.clock(Arc::clone(&clock)).open().await?;
         let answers = self.hand_over(&client, &payload).await?;
@@ -141,10 +146,9 @@ impl Args {
                 output::rows(format, &document.tasks, &document)?;
             }
         }
-        let unfinished = views.iter().filter(|view| !view.state().is_final()).count();
-        if unfinished > 0 {
+        if let Some(view) = views.iter().find(|view| !view.state().is_final()) {
             return Err(Failed::new(Exit::TryAgain, "not finished in time; the work goes on")
-                .next("follow it with: haulier tasks watch ID"));
+                .next(format!("follow it with: haulier tasks watch {}", view.task.id)));
         }
         match views.iter().find(|view| view.state() != State::Completed) {
             None => Ok(Exit::Done),

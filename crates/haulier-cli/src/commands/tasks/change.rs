@@ -55,7 +55,7 @@ impl Change {
             return Ok(Exit::Done);
         }
         let word = action.as_str();
-        ask::confirm(&format!("{word} {} tasks?", text::number(count)), self.yes)?;
+        ask::confirm(&format!("{word} {}?", text::count(count, "task")), self.yes)?;
         let done = bulk::all(stores, action, &filter, false).await?;
         let all = done.changed == done.matched;
         self.report(action, done)?;
@@ -70,7 +70,7 @@ impl Change {
         }
         // A rerun of what was named one by one loses nothing.
         let harmless = action == Action::Rerun;
-        let question = format!("{} {} tasks?", action.as_str(), text::number(count));
+        let question = format!("{} {}?", action.as_str(), text::count(count, "task"));
         ask::confirm(&question, self.yes || harmless)?;
         let mut answers: Vec<(TaskId, Changed)> = Vec::with_capacity(self.ids.len());
         for slice in self.ids.chunks(ITEMS_MAX) {

@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(short, long = "kind", value_name = "KIND")]
     kinds: Vec<Kind>,
     /// The program and its arguments, read by a shell
-    #[arg(long, value_name = "CMD")]
+    #[arg(long, value_name = "CMD", value_parser = command)]
     exec: String,
     /// Programs that run at a time
     #[arg(short, long, value_name = "N", default_value_t = 1,
@@ -60,6 +60,15 @@ pub struct Args {
     log_level: String,
     #[command(flatten)]
     server: connect::Server,
+}
+
+/// Reads a shell command. A shell does nothing of a blank one and calls that a success: every task
+/// would be completed undone.
+fn command(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() {
+        return Err("it is blank; name the program that does the task");
+    }
+    Ok(text.to_owned())
 }
 
 impl Args {
