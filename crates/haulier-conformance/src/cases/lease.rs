@@ -241,9 +241,10 @@ pub async fn a_waiting_worker_gets_what_others_make_ready(rig: &mut impl Rig) {
 
 /// A wait ends, and a longer one than the limit ends at the limit.
 pub async fn a_wait_without_tasks_ends_with_empty_hands(rig: &mut impl Rig) {
-    for wait in [3 * SECOND, Duration::from_hours(24)] {
-        let waiting = wait_for(rig, want(1), wait);
-        until_known(rig, "w").await;
+    // A worker each: one that is known already says nothing about whether it waits.
+    for (name, wait) in [("short", 3 * SECOND), ("long", Duration::from_hours(24))] {
+        let waiting = wait_for(rig, want_of(name, 1), wait);
+        until_known(rig, name).await;
         assert!(elapse_until_answered(rig, waiting).await.is_empty());
     }
 }
