@@ -150,11 +150,15 @@ impl TestWorld {
     /// never ends here.
     ///
     /// # Panics
-    /// If the worker's set-up is wrong: a missing state, a kind registered twice, no handler.
+    /// If the worker's set-up is wrong (a missing state, a kind registered twice, no handler), or the
+    /// queues cannot be listed.
     pub async fn drain(&self) -> Drained {
         let mut sum = Drained::default();
         loop {
-            let queues = self.store.queues().await.unwrap_or_default();
+            let queues = match self.store.queues().await {
+                Ok(queues) => queues,
+                Err(error) => panic!("the queues cannot be listed: {error}"),
+            };
             let worker = queues
                 .iter()
                 .fold(self.worker.clone(), |worker, stats| worker.queue(stats.queue.as_str()));
