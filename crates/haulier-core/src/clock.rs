@@ -41,20 +41,18 @@ pub struct StoreTime {
 
 impl StoreTime {
     /// The time now; `floor` (the largest time that the store has ever written) is never undercut.
-    pub fn starting(clock: &dyn Clock, floor: Timestamp) -> Self {
-        Self { now: clock.wall().max(floor), read_at: clock.monotonic() }
+    pub fn starting(at: Reading, floor: Timestamp) -> Self {
+        Self { now: at.wall.max(floor), read_at: at.monotonic }
     }
 
-    /// Reads the time.
-    pub fn now(&mut self, clock: &dyn Clock) -> Timestamp {
-        let monotonic = clock.monotonic();
-        let passed = monotonic.saturating_sub(self.read_at);
+    /// The time at a reading that is no older than those before.
+    pub fn now(&mut self, at: Reading) -> Timestamp {
+        let passed = at.monotonic.saturating_sub(self.read_at);
         // Half a millisecond must not be lost at every reading.
         let crawled = self.now.after(passed / 2);
-        let wall = clock.wall();
-        if wall > self.now || crawled > self.now {
-            self.now = crawled.max(wall);
-            self.read_at = monotonic;
+        if at.wall > self.now || crawled > self.now {
+            self.now = crawled.max(at.wall);
+            self.read_at = at.monotonic;
         }
         self.now
     }
@@ -68,12 +66,32 @@ pub fn millis(duration: Duration) -> u64 {
 /// A future that is ready when a clock has reached a reading.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// What a clock shows at one moment. Both belong together: were time to pass between them, whoever
+/// compares them with later ones would count it twice, or not at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// Time since some fixed moment. It never goes back and never jumps.
+    pub monotonic: Duration,
+    /// The calendar's time. It may jump in either direction.
+    pub wall: Timestamp,
+}
+
 /// A source of time.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// Time since some fixed moment. It never goes back and never jumps.
-    fn monotonic(&self) -> Duration;
-    /// The calendar's time. It may jump in either direction.
-    fn wall(&self) -> Timestamp;
+    /// Reads the clock. A clock that cannot show both at one moment reads the calendar first: a
+    /// calendar that is a little old is caught up with, one that is ahead is not.
+    fn read(&self) -> Reading;
+
+    /// Time since some fixed moment; see [`Reading::monotonic`].
+    fn monotonic(&self) -> Duration {
+        self.read().monotonic
+    }
+
+    /// The calendar's time; see [`Reading::wall`].
+    fn wall(&self) -> Timestamp {
+        self.read().wall
+    }
+
     /// Is ready once `duration` has passed on the monotonic reading.
     fn sleep(&self, duration: Duration) -> Sleep;
 }
@@ -99,14 +117,10 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
-    fn monotonic(&self) -> Duration {
-        self.origin.elapsed()
-    }
-
     #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the system")]
-    fn wall(&self) -> Timestamp {
+    fn read(&self) -> Reading {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(millis(since))
+        Reading { wall: Timestamp(millis(since)), monotonic: self.origin.elapsed() }
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {
@@ -182,14 +196,10 @@ impl fmt::Debug for ManualClock {
 }
 
 impl Clock for ManualClock {
-    fn monotonic(&self) -> Duration {
-        self.lock().now
-    }
-
-    fn wall(&self) -> Timestamp {
+    fn read(&self) -> Reading {
         let manual = self.lock();
         let (then, at) = manual.wall;
-        then.after(manual.now.saturating_sub(at))
+        Reading { monotonic: manual.now, wall: then.after(manual.now.saturating_sub(at)) }
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {
@@ -224,6 +234,8 @@ impl Future for ManualSleep {
 mod tests {
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
     #[test]
     fn the_wall_may_jump_while_the_monotonic_reading_goes_on() {
         let clock = ManualClock::new();
@@ -239,18 +251,32 @@ mod tests {
     fn a_store_follows_a_jump_forward_and_crawls_after_a_jump_back() {
         let clock = ManualClock::new();
         let start = clock.wall();
-        let mut time = StoreTime::starting(&clock, Timestamp(0));
+        let mut time = StoreTime::starting(clock.read(), Timestamp(0));
         clock.set_wall(start.after(Duration::from_hours(1)));
-        assert_eq!(time.now(&clock), start.after(Duration::from_hours(1)));
+        assert_eq!(time.now(clock.read()), start.after(Duration::from_hours(1)));
         clock.set_wall(start);
-        assert_eq!(time.now(&clock), start.after(Duration::from_hours(1)));
+        assert_eq!(time.now(clock.read()), start.after(Duration::from_hours(1)));
         for _ in 0..10_000 {
             clock.advance(Duration::from_millis(1));
-            time.now(&clock);
+            time.now(clock.read());
         }
-        assert_eq!(time.now(&clock).since(start), Duration::from_secs(3_605));
+        assert_eq!(time.now(clock.read()).since(start), Duration::from_secs(3_605));
         clock.advance(Duration::from_hours(3));
-        assert_eq!(time.now(&clock), clock.wall(), "it is caught up with");
+        assert_eq!(time.now(clock.read()), clock.wall(), "it is caught up with");
+    }
+
+    #[test]
+    fn a_reading_shows_one_moment_also_while_the_clock_goes_on() {
+        let clock = ManualClock::new();
+        let start = clock.read();
+        std::thread::scope(|scope| {
+            let hands = scope.spawn(|| (0..200_000).for_each(|_| clock.advance(SECOND)));
+            while !hands.is_finished() {
+                let now = clock.read();
+                let passed = now.monotonic.saturating_sub(start.monotonic);
+                assert_eq!(now.wall.since(start.wall), passed);
+            }
+        });
     }
 
     #[test]

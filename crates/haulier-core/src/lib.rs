@@ -37,7 +37,7 @@ pub mod transition;
 pub mod unique;
 
 pub use capabilities::{Capabilities, Durability};
-pub use clock::{Clock, ManualClock, StoreTime, SystemClock, Timestamp};
+pub use clock::{Clock, ManualClock, Reading, StoreTime, SystemClock, Timestamp};
 pub use control::{Changed, Control, QueueSettings, SettingsPatch};
 pub use entropy::{Entropy, SeededEntropy};
 pub use error::{Code, Error, Refusal, Result};

@@ -108,8 +108,9 @@ pub fn open(disk: &Arc<dyn Disk>, options: Options) -> Result<Opened, OpenError>
     };
     let generation = found.generation + 1;
     let (clock, segment_bytes) = (options.clock, segment_size(options.segment_bytes));
-    let mut time = StoreTime::starting(&*clock, engine.latest());
-    let now = Now { wall: time.now(&*clock), mono: clock.monotonic() };
+    let reading = clock.read();
+    let mut time = StoreTime::starting(reading, engine.latest());
+    let now = Now { wall: time.now(reading), mono: reading.monotonic };
 
     let tail = raise_generation(&**disk, &mut found, generation, now, segment_bytes)
         .map_err(io("the log cannot be written"))?;

@@ -105,7 +105,8 @@ impl Runner {
     }
 
     fn now(&mut self) -> Now {
-        Now { wall: self.time.now(&*self.clock), mono: self.clock.monotonic() }
+        let reading = self.clock.read();
+        Now { wall: self.time.now(reading), mono: reading.monotonic }
     }
 
     fn work(&mut self) -> Result<(), Fatal> {

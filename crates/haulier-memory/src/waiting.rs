@@ -26,9 +26,14 @@ struct Inner {
 }
 
 impl Inner {
+    fn now(&mut self, clock: &dyn Clock) -> Now {
+        let reading = clock.read();
+        Now { monotonic: reading.monotonic, wall: self.time.now(reading) }
+    }
+
     /// Brings the state up to date. `true` if time changed something.
     fn catch_up(&mut self, clock: &dyn Clock) -> (Now, bool) {
-        let now = Now { monotonic: clock.monotonic(), wall: self.time.now(clock) };
+        let now = self.now(clock);
         let swept = self.state.run_timers(now, usize::MAX);
         let changed = swept != Swept::default();
         if changed {
@@ -44,7 +49,7 @@ impl Inner {
 
 impl Shared {
     pub fn new(clock: Arc<dyn Clock>, state: State) -> Self {
-        let time = StoreTime::starting(&*clock, haulier_core::Timestamp::default());
+        let time = StoreTime::starting(clock.read(), haulier_core::Timestamp::default());
         let inner = Inner { state, time, waiting: BTreeMap::new(), tickets: 0 };
         Self { clock, inner: Mutex::new(inner) }
     }
@@ -79,7 +84,7 @@ impl Shared {
     /// One sweep, which does itself what other verbs find done.
     pub fn sweep(&self, budget: usize) -> Swept {
         let mut inner = self.lock();
-        let now = Now { monotonic: self.clock.monotonic(), wall: inner.time.now(&*self.clock) };
+        let now = inner.now(&*self.clock);
         let swept = inner.state.sweep(now, budget);
         inner.state.serve_waiters(now);
         self.release(inner);
