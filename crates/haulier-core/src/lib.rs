@@ -15,6 +15,7 @@
 //! | [`capabilities`] | what a store can keep, and how durably |
 //! | [`clock`], [`entropy`] | the seams for time and chance |
 //! | [`error`], [`invariant`] | one error; the numbered promises |
+//! | [`probe`] | planted bugs, rare states and failpoints, for tests alone |
 
 pub mod capabilities;
 pub mod clock;
@@ -28,6 +29,7 @@ pub mod lease;
 pub mod limits;
 pub mod maintain;
 pub mod name;
+pub mod probe;
 pub mod queue;
 pub mod retry;
 pub mod span;
