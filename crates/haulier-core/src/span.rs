@@ -32,33 +32,42 @@ fn parse_parts(text: &str) -> Option<Duration> {
         return None;
     }
     if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        return scale(text, 1.0);
+        return scale(text, 1_000).map(Duration::from_millis);
     }
     let mut rest = text;
-    let mut total = Duration::ZERO;
+    let mut total = 0_u64;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, tail) = rest.split_at(digits);
-        let (seconds, length) = match tail.as_bytes() {
-            [b'm', b's', ..] => (0.001, 2),
-            [b's', ..] => (1.0, 1),
-            [b'm', ..] => (60.0, 1),
-            [b'h', ..] => (3_600.0, 1),
-            [b'd', ..] => (86_400.0, 1),
+        let (millis, length) = match tail.as_bytes() {
+            [b'm', b's', ..] => (1, 2),
+            [b's', ..] => (1_000, 1),
+            [b'm', ..] => (60_000, 1),
+            [b'h', ..] => (3_600_000, 1),
+            [b'd', ..] => (86_400_000, 1),
             _ => return None,
         };
-        total = total.checked_add(scale(number, seconds)?)?;
+        total = total.checked_add(scale(number, millis)?)?;
         rest = &tail[length..];
     }
-    Some(total)
+    Some(Duration::from_millis(total))
 }
 
-fn scale(number: &str, unit: f64) -> Option<Duration> {
-    let number: f64 = number.parse().ok()?;
-    let exact = Duration::try_from_secs_f64(number * unit).ok()?;
-    // Milliseconds are the finest that a store keeps: 0.1 must not become 99.999999 ms.
-    let millis = (exact.as_nanos() + 500_000) / 1_000_000;
-    Some(Duration::from_millis(u64::try_from(millis).ok()?))
+/// A decimal number of units in milliseconds, the finest that a store keeps. It is counted in whole
+/// numbers: what was written must come back exactly, however long it is.
+fn scale(number: &str, unit: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if number == "." || number.is_empty() || !digits(fraction) {
+        return None;
+    }
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    // The ninth place of a day is less than a tenth of a millisecond.
+    let fraction = &fraction[..fraction.len().min(9)];
+    let tenths = 10_u64.pow(u32::try_from(fraction.len()).ok()?);
+    let part: u64 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
+    let part = (part * unit + tenths / 2) / tenths;
+    whole.checked_mul(unit)?.checked_add(part)
 }
 
 /// Writes a duration so that [`parse`] reads it back: `1h30m`, `250ms`, `0s`.
@@ -92,17 +101,36 @@ mod tests {
             ("90", 90_000),
             ("0", 0),
             ("1d", 86_400_000),
+            ("0.1", 100),
+            ("0.0005", 1),
+            (".5s", 500),
+            ("1.s", 1_000),
+            ("18446744073709551615ms", u64::MAX),
         ] {
             assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for text in ["", "s", "5x", "-1s", "1s5", "1e9", "soon", "1..2", "99999999999999999999d"] {
+        for text in [
+            "",
+            "s",
+            "5x",
+            "-1s",
+            "1s5",
+            "1e9",
+            "soon",
+            "1..2",
+            ".",
+            "18446744073709551616ms",
+            "9e9d",
+        ] {
             assert_eq!(parse(text).unwrap_err().code, Code::Invalid, "{text}");
         }
     }
 
     proptest! {
         #[test]
-        fn what_came_out_can_go_in_again(millis in 0u64..1_000_000_000_000) {
+        fn what_came_out_can_go_in_again(millis in proptest::prop_oneof![
+            0u64..1_000_000_000_000, any::<u64>()
+        ]) {
             let duration = Duration::from_millis(millis);
             prop_assert_eq!(parse(&format(duration)), Ok(duration));
         }
