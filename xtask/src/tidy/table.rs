@@ -162,6 +162,13 @@ pub const ROWS: &[Row] = &[
         tests: &[],
     },
     Row {
+        name: "sim",
+        // It opens the stores themselves, to crash them.
+        ours: &["core", "embedded", "haulier", "memory"],
+        theirs: &["async-trait", "bytes", "serde", "serde_json", "tokio"],
+        tests: &[],
+    },
+    Row {
         name: "xtask",
         // The documents list the invariants and the error codes; tidy compares them with the code.
         ours: &["core"],

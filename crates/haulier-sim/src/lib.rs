@@ -1,0 +1,14 @@
+//! A world that a seed decides, and a checker of what happened in it.
+//!
+//! Whoever drives Haulier under faults (the simulated world here, real processes elsewhere) records
+//! what clients asked, what they were told and what was done to the system: a [`history`]. The
+//! checker reads nothing else, so it knows no store and no fault injector.
+//!
+//! | where | what |
+//! |---|---|
+//! | [`history`] | what happened, one JSON line an item |
+//! | [`recorded`] | layers over the traits that write it |
+
+pub mod history;
+pub mod recorded;
+mod words;
