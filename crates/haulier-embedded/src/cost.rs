@@ -1,20 +1,22 @@
 //! How much a command may write at most, said before it is carried out: room in the log is made
 //! sure of first, so that nothing is ever half done on a full disk.
 
-use haulier_core::{Beat, NewTask, Outcome, Settlement};
+use haulier_core::{Beat, Outcome, Settlement};
 
 use crate::engine::{Command, LEASES_MAX};
 
 /// A record's own bytes, its context and its frame included.
 const RECORD: u64 = 384;
-/// What a task has besides its payload, headers and labels: names, key, policy.
+/// What a task has besides its definition: names, key, rules.
 const ENVELOPE: u64 = 1_536;
 
 /// Bytes that a command writes at most; `tasks` is how many there are.
 pub fn of(command: &Command, tasks: usize) -> u64 {
     RECORD
         + match command {
-            Command::Enqueue(tasks) => tasks.iter().map(task).sum(),
+            Command::Enqueue(offers) => {
+                ENVELOPE * offers.tasks.len() as u64 + offers.byte_len() as u64
+            }
             Command::Beat(beats) => beats.iter().map(beat).sum(),
             Command::Settle(ends) => ends.iter().map(settlement).sum(),
             Command::Cancel(ids) | Command::Rerun(ids) | Command::Delete(ids) => {
@@ -34,11 +36,6 @@ pub fn of(command: &Command, tasks: usize) -> u64 {
 pub fn leases(wanted: impl Iterator<Item = u32>, tasks: usize) -> u64 {
     let wanted: u64 = wanted.map(u64::from).sum();
     RECORD * wanted.min(tasks.min(LEASES_MAX) as u64)
-}
-
-fn task(task: &NewTask) -> u64 {
-    let bytes = task.payload.bytes.len() + task.headers.byte_len() + task.labels.byte_len();
-    ENVELOPE + bytes as u64 + 4 * (task.headers.len() + task.labels.len()) as u64
 }
 
 fn beat(beat: &Beat) -> u64 {

@@ -1,15 +1,17 @@
 //! What only some tasks have: a lease, deliveries, checkpoints, a result, a unique key, an expiry.
 //! A fresh task has none of it and no entry here.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-use haulier_core::{Epoch, Progress, Standing, Timestamp, Unique, WorkerId, limits};
+use haulier_core::control::Retain;
+use haulier_core::limits::{DELIVERIES_MAX, STOP_GRACE};
+use haulier_core::{Epoch, Progress, Standing, State, Timestamp, Unique, WorkerId};
 
+use crate::engine::{Holder, Now};
 use crate::index::Slot;
 use crate::parts;
 use crate::place::Extent;
-use crate::record::Rules;
+use crate::record::{Change, Rules};
 use crate::snapshot::End;
 
 /// The rest of a task.
@@ -44,7 +46,7 @@ pub struct Detail {
     /// Where its result stands.
     pub result: Option<Extent>,
     /// Its newest deliveries, oldest first.
-    pub deliveries: VecDeque<Delivery>,
+    pub deliveries: Deliveries,
 }
 
 /// How a queue keeps a finished task.
@@ -102,12 +104,55 @@ pub struct Delivery {
     pub failure: Option<Extent>,
 }
 
+/// The newest deliveries of a task, oldest first. Most tasks have one, which stands right here.
+#[derive(Debug, Default, Clone)]
+pub struct Deliveries {
+    earlier: Vec<Delivery>,
+    newest: Option<Delivery>,
+}
+
+impl Deliveries {
+    /// Adds a delivery and forgets the oldest beyond the limit.
+    pub fn push(&mut self, delivery: Delivery) {
+        let Some(before) = self.newest.replace(delivery) else { return };
+        if self.earlier.len() + 1 == DELIVERIES_MAX {
+            self.earlier.remove(0);
+        }
+        self.earlier.push(before);
+    }
+
+    /// All of them, oldest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Delivery> {
+        self.earlier.iter().chain(&self.newest)
+    }
+
+    /// All of them, oldest first.
+    pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut Delivery> {
+        self.earlier.iter_mut().chain(&mut self.newest)
+    }
+
+    /// The newest.
+    pub const fn newest(&self) -> Option<&Delivery> {
+        self.newest.as_ref()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.earlier.len() + usize::from(self.newest.is_some())
+    }
+
+    /// The one with that fence.
+    pub fn find(&self, epoch: Epoch) -> Option<&Delivery> {
+        self.iter().rev().find(|delivery| delivery.epoch == epoch)
+    }
+}
+
 impl Detail {
     /// Where a task stands.
     pub fn standing(&self, slot: &Slot) -> Standing {
         Standing {
-            state: slot.state,
-            reason: slot.reason,
+            state: slot.state(),
+            reason: slot.reason(),
             attempt: self.attempt,
             losses: self.losses,
             cancel_requested: self.cancel_requested,
@@ -115,17 +160,72 @@ impl Detail {
         }
     }
 
-    /// Adds a delivery and forgets the oldest beyond the limit.
-    pub fn deliver(&mut self, delivery: Delivery) {
-        if self.deliveries.len() == limits::DELIVERIES_MAX {
-            self.deliveries.pop_front();
-        }
-        self.deliveries.push_back(delivery);
+    /// What of a standing is kept here.
+    pub const fn note(&mut self, standing: &Standing) {
+        self.attempt = standing.attempt;
+        self.losses = standing.losses;
+        self.cancel_requested = standing.cancel_requested;
+        self.started = standing.started;
     }
 
-    /// The delivery with that fence.
-    pub fn delivery(&mut self, epoch: Epoch) -> Option<&mut Delivery> {
-        self.deliveries.iter_mut().rev().find(|delivery| delivery.epoch == epoch)
+    /// A worker gets the task.
+    pub fn hand_over(&mut self, now: Now, change: &Change, holder: &Holder) {
+        let timeout = self.rules.unwrap_or_default().timeout;
+        self.epoch = change.epoch;
+        self.lease = Some(Holding {
+            worker: holder.worker.clone(),
+            deadline: now.mono + holder.ttl,
+            hard_end: now.mono + timeout + STOP_GRACE,
+            ttl: holder.ttl,
+            logged_ttl: holder.ttl,
+            timer: 0,
+        });
+        self.deliveries.push(Delivery {
+            epoch: change.epoch,
+            attempt: change.standing.attempt,
+            worker: holder.worker.clone(),
+            leased_at: now.wall,
+            end: None,
+            failure: None,
+        });
+    }
+
+    /// A delivery ended; who held the lease until now.
+    pub fn end(&mut self, epoch: Epoch, end: End, part: Option<Extent>) -> Option<Holding> {
+        let completed = end.state == State::Completed;
+        if completed {
+            self.result = part;
+        }
+        let ended = self.deliveries.iter_mut().rev().find(|delivery| delivery.epoch == epoch);
+        if let Some(delivery) = ended {
+            delivery.end = Some(end);
+            delivery.failure = if completed { None } else { part };
+        }
+        self.lease.take()
+    }
+
+    /// A rerun does everything again; only the deliveries stay on record.
+    pub fn start_over(&mut self) {
+        self.finished_at = None;
+        self.expires_at = None;
+        self.result = None;
+        self.progress = None;
+        self.checkpoints.clear();
+    }
+
+    /// Until when a task that is final holds its unique key.
+    pub fn held_until(&self, enqueued_at: Timestamp) -> Timestamp {
+        let window = self.unique.as_ref().map_or(Duration::ZERO, |unique| unique.window);
+        enqueued_at.after(window)
+    }
+
+    /// When a finished task is forgotten: by its own or its queue's retention, but never before its
+    /// unique key is free (I4).
+    pub fn forget_at(&self, slot: &Slot, retain: &Retain) -> Timestamp {
+        let own = self.rules.and_then(|rules| rules.retain);
+        let span = own.unwrap_or_else(|| retain.of(slot.state()));
+        let finished = self.finished_at.unwrap_or_default();
+        finished.after(span).max(self.held_until(slot.enqueued_at()))
     }
 
     /// Everything of it that stands on the disk, in the order of a snapshot's parts.

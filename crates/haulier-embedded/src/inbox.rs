@@ -8,11 +8,11 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use haulier_core::clock::Sleep;
-use haulier_core::{Error, Lease, Result, TaskId, Want, WorkerId};
+use haulier_core::{Error, Result, TaskId, Want, WorkerId};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::engine::{Command, Reply};
+use crate::engine::{Command, Granted, Reply};
 use crate::log::Files;
 use crate::log::writer::Written;
 
@@ -24,8 +24,8 @@ const KILOBYTES_MAX: usize = 256 * 1024;
 pub enum Answered {
     /// The engine's reply, with the files in which its parts stand.
     Reply(Reply, Arc<Files>),
-    /// Leases, with everything that the worker needs.
-    Leases(Vec<Vec<Lease>>),
+    /// Leases, with the files in which their tasks stand.
+    Leases(Vec<Vec<Granted>>, Arc<Files>),
     /// Whether there was something.
     Noted(bool),
 }

@@ -1,16 +1,18 @@
-//! The index: a slot of 64 bytes for every task, found by id, and in the order of arrival for
-//! listings.
+//! The index: a slot for every task, found by id, and in the order of arrival for listings.
 //!
 //! A slot knows where its task's definition stands on the disk and never holds a payload. Whatever
-//! only some tasks have (deliveries, a unique key, a lease) is in [`crate::detail`].
+//! only some tasks have (deliveries, a unique key, a lease) is in [`crate::detail`]. With its entry
+//! in the table of ids and in the order of arrival a pending task costs at most 64 bytes, so
+//! neither slots nor the table grow by doubling: slots come in chunks, and ids are spread over many
+//! small tables, whose growth nobody notices.
 
-use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 use haulier_core::{DeadReason, State, TaskId, Timestamp};
 
+use crate::arrivals::Arrivals;
 use crate::codec::{narrow, wide};
 use crate::place::Extent;
 
@@ -24,214 +26,310 @@ pub const NONE: SlotId = SlotId::MAX;
 pub struct Slot {
     /// Its id.
     pub id: TaskId,
-    /// Where its definition stands; segment zero marks an empty slot.
-    pub definition: Extent,
+    /// Where its definition stands: the segment, zero in an empty slot, and the offset.
+    segment: u32,
+    offset: u32,
+    /// The definition's length, the state, and why it is dead.
+    marks: Marks,
     /// The line that it stands in.
     pub line: u32,
-    enqueued_at: [u8; 6],
-    due_at: [u8; 6],
     /// Neighbours in the list that it is in: its line, or its queue's completed tasks.
     pub next: SlotId,
     /// The neighbour before.
     pub prev: SlotId,
-    /// Its place in the line: later ones are larger.
-    pub order: u64,
-    /// Its state.
-    pub state: State,
-    /// Why it is dead.
-    pub reason: Option<DeadReason>,
+    enqueued_at: [u8; 6],
+    order: [u8; 6],
 }
 
-const _: () = assert!(size_of::<Slot>() <= 64, "a pending task costs at most 64 bytes");
+const _: () = assert!(size_of::<Slot>() == 52, "a pending task costs at most 64 bytes in all");
 
-/// Milliseconds in 48 bits last until the year 10889.
-const fn pack(time: Timestamp) -> [u8; 6] {
-    let [_, _, rest @ ..] = time.0.to_be_bytes();
-    if time.0 >> 48 == 0 { rest } else { [0xff; 6] }
+/// A length of 25 bits, a state of 3, a reason of 3, and whether the due time stands elsewhere.
+#[derive(Debug, Clone, Copy)]
+struct Marks(u32);
+
+impl Marks {
+    const LEN_BITS: u32 = 25;
+    const STATE: u32 = 7 << Self::LEN_BITS;
+    const REASON_BITS: u32 = Self::LEN_BITS + 3;
+    const REASON: u32 = 7 << Self::REASON_BITS;
+    const DUE_ELSEWHERE: u32 = 1 << 31;
+    const LEN: u32 = (1 << Self::LEN_BITS) - 1;
+
+    const fn set(&mut self, mask: u32, bits: u32) {
+        self.0 = (self.0 & !mask) | bits;
+    }
 }
 
-const fn unpack(bytes: [u8; 6]) -> Timestamp {
+/// The longest definition that a slot can point to; limits keep every task far below.
+pub const DEFINITION_BYTES_MAX: u32 = Marks::LEN;
+
+/// The low 48 bits: milliseconds in them last until the year 10889, places in a line longer than
+/// any disk.
+const fn pack(number: u64) -> [u8; 6] {
+    let [_, _, rest @ ..] = number.to_be_bytes();
+    if number >> 48 == 0 { rest } else { [0xff; 6] }
+}
+
+const fn unpack(bytes: [u8; 6]) -> u64 {
     let mut wide = [0; 8];
     let (_, low) = wide.split_at_mut(2);
     low.copy_from_slice(&bytes);
-    Timestamp(u64::from_be_bytes(wide))
+    u64::from_be_bytes(wide)
 }
 
 impl Slot {
     /// A slot for a task that was just accepted.
-    pub const fn new(
-        id: TaskId,
-        definition: Extent,
-        line: u32,
-        enqueued_at: Timestamp,
-        due_at: Timestamp,
-    ) -> Self {
-        Self {
+    pub fn new(id: TaskId, definition: Extent, line: u32, enqueued_at: Timestamp) -> Self {
+        let mut slot = Self {
             id,
-            definition,
+            segment: 0,
+            offset: 0,
+            marks: Marks(0),
             line,
-            enqueued_at: pack(enqueued_at),
-            due_at: pack(due_at),
             next: NONE,
             prev: NONE,
-            order: 0,
-            state: State::Scheduled,
-            reason: None,
-        }
+            enqueued_at: pack(enqueued_at.0),
+            order: [0; 6],
+        };
+        slot.stand_on(definition);
+        slot.set_standing(State::Scheduled, None);
+        slot
+    }
+
+    /// Where its definition stands.
+    pub const fn definition(&self) -> Extent {
+        Extent { segment: self.segment, offset: self.offset, len: self.marks.0 & Marks::LEN }
+    }
+
+    /// Its definition stands there from now on.
+    ///
+    /// # Panics
+    /// It is longer than [`DEFINITION_BYTES_MAX`], which limits and recovery rule out.
+    pub fn stand_on(&mut self, definition: Extent) {
+        assert!(definition.len <= DEFINITION_BYTES_MAX, "limits keep definitions small");
+        (self.segment, self.offset) = (definition.segment, definition.offset);
+        self.marks.set(Marks::LEN, definition.len);
+    }
+
+    /// Whether it holds a task.
+    pub const fn is_taken(&self) -> bool {
+        self.segment != 0
+    }
+
+    /// Its state.
+    pub fn state(&self) -> State {
+        State::ALL[wide((self.marks.0 & Marks::STATE) >> Marks::LEN_BITS)]
+    }
+
+    /// Why it is dead.
+    pub fn reason(&self) -> Option<DeadReason> {
+        let number = wide((self.marks.0 & Marks::REASON) >> Marks::REASON_BITS);
+        number.checked_sub(1).map(|number| DeadReason::ALL[number])
+    }
+
+    /// Its state, and why it is dead.
+    pub fn set_standing(&mut self, state: State, reason: Option<DeadReason>) {
+        self.marks.set(Marks::STATE, (state as u32) << Marks::LEN_BITS);
+        let reason = reason.map_or(0, |reason| reason as u32 + 1);
+        self.marks.set(Marks::REASON, reason << Marks::REASON_BITS);
     }
 
     /// When it was accepted.
     pub const fn enqueued_at(&self) -> Timestamp {
-        unpack(self.enqueued_at)
+        Timestamp(unpack(self.enqueued_at))
     }
 
-    /// When it became or becomes available.
-    pub const fn due_at(&self) -> Timestamp {
-        unpack(self.due_at)
+    /// Its place in the line: later ones are larger.
+    pub const fn order(&self) -> u64 {
+        unpack(self.order)
     }
 
-    /// Moves its due time.
-    pub const fn set_due(&mut self, due_at: Timestamp) {
-        self.due_at = pack(due_at);
+    /// Its place in the line.
+    pub const fn set_order(&mut self, order: u64) {
+        self.order = pack(order);
+    }
+
+    /// When its task arrived, if it holds one.
+    fn arrived(&self) -> Option<Timestamp> {
+        self.is_taken().then(|| self.enqueued_at())
     }
 }
 
-/// A task's place in the order of arrival. One whose slot was emptied or taken by another task is
-/// skipped, and swept out when half are.
-#[derive(Debug, Clone, Copy)]
-struct Arrival {
-    at: Timestamp,
-    slot: SlotId,
+/// Slots of a chunk.
+const CHUNK: usize = 4_096;
+
+/// Slots by number, in chunks that never move.
+#[derive(Debug, Default)]
+struct Slots {
+    chunks: Vec<Vec<Slot>>,
+}
+
+impl Slots {
+    fn push(&mut self, slot: Slot) -> SlotId {
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        let before = (self.chunks.len() - 1) * CHUNK;
+        let Some(chunk) = self.chunks.last_mut() else { return NONE };
+        chunk.push(slot);
+        narrow(before + chunk.len() - 1)
+    }
+
+    fn get(&self, slot: SlotId) -> &Slot {
+        &self.chunks[wide(slot) / CHUNK][wide(slot) % CHUNK]
+    }
+
+    fn get_mut(&mut self, slot: SlotId) -> &mut Slot {
+        &mut self.chunks[wide(slot) / CHUNK][wide(slot) % CHUNK]
+    }
+}
+
+/// Tables that ids are spread over.
+const TABLES: usize = 256;
+
+/// The table that a hash belongs to: by bits that the table itself does not look at.
+fn table_of(hash: u64) -> usize {
+    let [.., byte, _, _, _, _] = hash.to_be_bytes();
+    usize::from(byte)
 }
 
 /// All slots.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Index {
-    slots: Vec<Slot>,
+    slots: Slots,
     free: Vec<SlotId>,
-    by_id: HashTable<SlotId>,
+    by_id: Vec<HashTable<SlotId>>,
     hasher: RandomState,
-    arrivals: VecDeque<Arrival>,
+    arrivals: Arrivals,
+    /// When tasks are due that were not due when they were accepted.
+    due: HashMap<SlotId, Timestamp, RandomState>,
+    len: usize,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self {
+            slots: Slots::default(),
+            free: Vec::new(),
+            by_id: (0..TABLES).map(|_| HashTable::new()).collect(),
+            hasher: RandomState::default(),
+            arrivals: Arrivals::default(),
+            due: HashMap::default(),
+            len: 0,
+        }
+    }
 }
 
 impl std::ops::Index<SlotId> for Index {
     type Output = Slot;
     fn index(&self, slot: SlotId) -> &Slot {
-        &self.slots[wide(slot)]
+        self.slots.get(slot)
     }
 }
 
 impl std::ops::IndexMut<SlotId> for Index {
     fn index_mut(&mut self, slot: SlotId) -> &mut Slot {
-        &mut self.slots[wide(slot)]
+        self.slots.get_mut(slot)
     }
 }
 
 impl Index {
     /// How many tasks there are.
-    pub fn len(&self) -> usize {
-        self.by_id.len()
+    pub const fn len(&self) -> usize {
+        self.len
     }
 
     /// The slot of a task.
     pub fn find(&self, id: TaskId) -> Option<SlotId> {
         let hash = self.hasher.hash_one(id);
-        self.by_id.find(hash, |slot| self.slots[wide(*slot)].id == id).copied()
+        let same = |slot: &SlotId| self.slots.get(*slot).id == id;
+        self.by_id[table_of(hash)].find(hash, same).copied()
     }
 
     /// Takes a slot for a task whose id is not there yet.
     pub fn insert(&mut self, slot: Slot) -> SlotId {
         let (id, at) = (slot.id, slot.enqueued_at());
         let number = if let Some(number) = self.free.pop() {
-            self.slots[wide(number)] = slot;
+            *self.slots.get_mut(number) = slot;
             number
         } else {
-            self.slots.push(slot);
-            narrow(self.slots.len() - 1)
+            self.slots.push(slot)
         };
         let (slots, hasher) = (&self.slots, &self.hasher);
-        let rehash = |slot: &SlotId| hasher.hash_one(slots[wide(*slot)].id);
-        self.by_id.insert_unique(hasher.hash_one(id), number, rehash);
-        self.arrivals.push_back(Arrival { at, slot: number });
+        let rehash = |slot: &SlotId| hasher.hash_one(slots.get(*slot).id);
+        let hash = hasher.hash_one(id);
+        self.by_id[table_of(hash)].insert_unique(hash, number, rehash);
+        self.arrivals.push(at, number);
+        self.len += 1;
         number
     }
 
     /// Empties a slot and returns what it held.
     pub fn remove(&mut self, slot: SlotId) -> Slot {
-        let removed = self.slots[wide(slot)].clone();
+        self.forget_due(slot);
+        let removed = self.slots.get(slot).clone();
         let hash = self.hasher.hash_one(removed.id);
-        if let Ok(entry) = self.by_id.find_entry(hash, |found| *found == slot) {
+        if let Ok(entry) = self.by_id[table_of(hash)].find_entry(hash, |found| *found == slot) {
             entry.remove();
         }
-        self.slots[wide(slot)].definition = Extent::default();
+        self.slots.get_mut(slot).segment = 0;
         self.free.push(slot);
-        while self.arrivals.front().is_some_and(|arrival| !self.is_current(arrival)) {
-            self.arrivals.pop_front();
-        }
-        if self.arrivals.len() > 2 * self.len() + 1_024 {
-            let mut arrivals = std::mem::take(&mut self.arrivals);
-            arrivals.retain(|arrival| self.is_current(arrival));
-            self.arrivals = arrivals;
-        }
+        self.len -= 1;
+        let slots = &self.slots;
+        self.arrivals.leave(|slot| slots.get(slot).arrived());
         removed
     }
 
-    fn is_current(&self, arrival: &Arrival) -> bool {
-        let slot = &self.slots[wide(arrival.slot)];
-        slot.definition.segment != 0 && slot.enqueued_at() == arrival.at
+    /// When a task became or becomes available.
+    pub fn due_at(&self, slot: SlotId) -> Timestamp {
+        let place = self.slots.get(slot);
+        let elsewhere = place.marks.0 & Marks::DUE_ELSEWHERE != 0;
+        let due = elsewhere.then(|| self.due.get(&slot).copied()).flatten();
+        due.unwrap_or_else(|| place.enqueued_at())
+    }
+
+    /// Moves the due time of a task.
+    pub fn set_due(&mut self, slot: SlotId, due_at: Timestamp) {
+        let place = self.slots.get_mut(slot);
+        if due_at == place.enqueued_at() {
+            return self.forget_due(slot);
+        }
+        place.marks.set(Marks::DUE_ELSEWHERE, Marks::DUE_ELSEWHERE);
+        self.due.insert(slot, due_at);
+    }
+
+    fn forget_due(&mut self, slot: SlotId) {
+        let marks = &mut self.slots.get_mut(slot).marks;
+        if marks.0 & Marks::DUE_ELSEWHERE != 0 {
+            marks.set(Marks::DUE_ELSEWHERE, 0);
+            self.due.remove(&slot);
+        }
     }
 
     /// Puts arrivals in order after a recovery, which meets moved tasks late.
     pub fn sort_arrivals(&mut self) {
-        self.arrivals.make_contiguous().sort_by_key(|arrival| arrival.at);
+        let mut arrivals = std::mem::take(&mut self.arrivals);
+        arrivals.rebuild(self.iter().map(|(number, slot)| (slot.enqueued_at(), number)));
+        self.arrivals = arrivals;
     }
 
     /// Every slot that holds a task.
     pub fn iter(&self) -> impl Iterator<Item = (SlotId, &Slot)> {
-        (0..).zip(&self.slots).filter(|(_, slot)| slot.definition.segment != 0)
+        (0..).zip(self.slots.chunks.iter().flatten()).filter(|(_, slot)| slot.is_taken())
     }
 
     /// Tasks newest first, by (accepted, id) descending, that come after `(at, id)`.
     pub fn newest(&self, after: Option<(Timestamp, TaskId)>) -> impl Iterator<Item = SlotId> {
-        let end = match after {
-            None => self.arrivals.len(),
-            Some((at, _)) => self.arrivals.partition_point(|arrival| arrival.at <= at),
-        };
-        Newest { index: self, end, group: Vec::new() }.filter(move |slot| match after {
-            None => true,
-            Some(last) => (self[*slot].enqueued_at(), self[*slot].id) < last,
-        })
-    }
-}
-
-/// Walks arrivals backwards, one moment at a time: within a moment the larger id comes first.
-struct Newest<'a> {
-    index: &'a Index,
-    end: usize,
-    group: Vec<SlotId>,
-}
-
-impl Iterator for Newest<'_> {
-    type Item = SlotId;
-
-    fn next(&mut self) -> Option<SlotId> {
-        while self.group.is_empty() {
-            let arrivals = &self.index.arrivals;
-            let at = arrivals.get(self.end.checked_sub(1)?)?.at;
-            while let Some(arrival) = self.end.checked_sub(1).and_then(|last| arrivals.get(last)) {
-                if arrival.at != at {
-                    break;
-                }
-                self.end -= 1;
-                if self.index.is_current(arrival) {
-                    self.group.push(arrival.slot);
-                }
-            }
-            self.group.sort_unstable_by_key(|slot| self.index[*slot].id);
-            // A slot that was emptied and taken again within one moment stands here twice.
-            self.group.dedup();
-        }
-        self.group.pop()
+        let end = self.arrivals.blocks_until(after.map_or(Timestamp(u64::MAX), |(at, _)| at));
+        let blocks = (0..end).rev().map(|number| {
+            let block = self.arrivals.block(number, |slot| self.slots.get(slot).arrived());
+            let key = |(at, slot): (Timestamp, SlotId)| (at, self[slot].id, slot);
+            let mut block: Vec<_> = block.into_iter().map(key).collect();
+            block.sort_unstable_by(|a, b| b.cmp(a));
+            block
+        });
+        let older = move |(at, id): (Timestamp, TaskId)| after.is_none_or(|last| (at, id) < last);
+        blocks.flatten().filter(move |(at, id, _)| older((*at, *id))).map(|(_, _, slot)| slot)
     }
 }
 
@@ -241,7 +339,7 @@ mod tests {
 
     fn slot(number: u8, at: u64) -> Slot {
         let place = Extent { segment: 1, offset: 0, len: 0 };
-        Slot::new(TaskId::from_bytes([number; 16]), place, 0, Timestamp(at), Timestamp(at))
+        Slot::new(TaskId::from_bytes([number; 16]), place, 0, Timestamp(at))
     }
 
     #[test]

@@ -18,12 +18,13 @@
 //! | [`store`](EmbeddedStore) | the four traits over the inbox |
 //! | `runner` | the engine's thread: group commit, held answers, waiters |
 //! | `engine` | the state machine; knows no thread, clock or file |
-//! | `index`, `detail`, `lines`, `timers` | its state, 64 bytes for a pending task |
+//! | `index`, `arrivals`, `detail`, `lines`, `timers`, `remembered` | its state, 64 bytes for a pending task |
 //! | `record`, `snapshot`, `parts`, `codec` | what is written, numbered for ever |
 //! | `log` | segments, frames, writer, recovery, cleaner, hints |
 //! | [`disk`] | the file system seam, real and simulated |
 //! | [`verify`](verify()) | offline check and repair |
 
+mod arrivals;
 mod codec;
 mod cost;
 mod detail;
@@ -38,6 +39,7 @@ mod open;
 mod parts;
 mod place;
 mod record;
+mod remembered;
 mod resolve;
 mod runner;
 mod snapshot;

@@ -4,7 +4,7 @@
 //! A queue that is idle holds no memory beyond its name and settings.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -145,8 +145,41 @@ pub struct QueueState {
     pub overfull: bool,
     /// When a task of it was granted last, counted in grants.
     pub last_grant: u64,
-    /// Lines with available tasks: the best first, then by the order of their first task.
-    ready: BTreeMap<(Reverse<u8>, u64), u32>,
+    ready: Ready,
+}
+
+/// What lines are compared by: priority, then the order of the first task.
+type Rank = (Reverse<u8>, u64);
+
+/// The lines of a queue that have available tasks, the best first. Few queues have many, and where
+/// they do, those that change are near the front.
+#[derive(Debug, Default)]
+struct Ready {
+    lines: VecDeque<(Rank, u32)>,
+}
+
+impl Ready {
+    fn insert(&mut self, rank: Rank, line: u32) {
+        let at = self.lines.partition_point(|(other, _)| *other < rank);
+        self.lines.insert(at, (rank, line));
+    }
+
+    /// A line has another first task, or none.
+    fn change(&mut self, before: Rank, after: Option<Rank>) {
+        let Ok(at) = self.lines.binary_search_by_key(&before, |(rank, _)| *rank) else { return };
+        let behind = self.lines.get(at + 1).map(|(rank, _)| *rank);
+        match after {
+            Some(after) if after > before && behind.is_none_or(|behind| after < behind) => {
+                self.lines[at].0 = after;
+            }
+            _ => {
+                let line = self.lines.remove(at).map(|(_, line)| line);
+                if let (Some(rank), Some(line)) = (after, line) {
+                    self.insert(rank, line);
+                }
+            }
+        }
+    }
 }
 
 impl QueueState {
@@ -180,6 +213,8 @@ pub struct Lines {
     all: Vec<Line>,
     free: Vec<u32>,
     ids: HashMap<(NameId, NameId, Priority), u32, RandomState>,
+    /// The line that was asked for last: most tasks of a batch stand in one.
+    last: Option<(QueueName, Kind, Priority, u32)>,
 }
 
 impl Lines {
@@ -206,7 +241,7 @@ impl Lines {
             held: 0,
             overfull: false,
             last_grant: 0,
-            ready: BTreeMap::new(),
+            ready: Ready::default(),
         });
         self.queue_ids.insert(name.clone(), id);
         id
@@ -232,8 +267,24 @@ impl Lines {
         self.queues.len().max(self.kinds.len())
     }
 
+    /// The line of that queue, kind and priority, if it is the one that was asked for last.
+    pub fn same_line(&self, queue: &QueueName, kind: &Kind, priority: Priority) -> Option<u32> {
+        let last = self.last.as_ref();
+        let same = last.filter(|last| last.2 == priority && last.0 == *queue && last.1 == *kind);
+        same.map(|(.., line)| *line)
+    }
+
     /// The line of that queue, kind and priority.
     pub fn line(&mut self, queue: &QueueName, kind: &Kind, priority: Priority) -> u32 {
+        if let Some(line) = self.same_line(queue, kind, priority) {
+            return line;
+        }
+        let line = self.find_or_add(queue, kind, priority);
+        self.last = Some((queue.clone(), kind.clone(), priority, line));
+        line
+    }
+
+    fn find_or_add(&mut self, queue: &QueueName, kind: &Kind, priority: Priority) -> u32 {
         let (queue, kind) = (self.queue(queue), self.kind_id(kind));
         if let Some(line) = self.ids.get(&(queue, kind, priority)) {
             return *line;
@@ -283,12 +334,13 @@ impl Lines {
         if gone.tasks == 0 {
             self.ids.remove(&(gone.queue, gone.kind, gone.priority));
             self.free.push(line);
+            self.last = None;
         }
     }
 
-    fn key(&self, index: &Index, line: u32) -> Option<(Reverse<u8>, u64)> {
+    fn rank(&self, index: &Index, line: u32) -> Option<Rank> {
         let line = self.get(line);
-        line.ready.head().map(|head| (Reverse(line.priority.get()), index[head].order))
+        line.ready.head().map(|head| (Reverse(line.priority.get()), index[head].order()))
     }
 
     /// An available task goes to the end of its line.
@@ -296,30 +348,29 @@ impl Lines {
         let line = index[slot].line;
         let first = self.get(line).ready.head().is_none();
         self.all[wide(line)].ready.push(index, slot);
-        if first && let Some(key) = self.key(index, line) {
-            self.queue_of_mut(line).ready.insert(key, line);
+        if first && let Some(rank) = self.rank(index, line) {
+            self.queue_of_mut(line).ready.insert(rank, line);
         }
     }
 
     /// A task is no longer available.
     pub fn unlink_ready(&mut self, index: &mut Index, slot: SlotId) {
         let line = index[slot].line;
-        let heads = self.get(line).ready.head() == Some(slot);
-        if heads && let Some(key) = self.key(index, line) {
-            self.queue_of_mut(line).ready.remove(&key);
-        }
+        let first = self.get(line).ready.head() == Some(slot);
+        let before = self.rank(index, line).filter(|_| first);
         self.all[wide(line)].ready.unlink(index, slot);
-        if heads && let Some(key) = self.key(index, line) {
-            self.queue_of_mut(line).ready.insert(key, line);
+        if let Some(before) = before {
+            let after = self.rank(index, line);
+            self.queue_of_mut(line).ready.change(before, after);
         }
     }
 
     /// The best available task of a queue among these kinds (empty: all), with its priority.
     pub fn best(&self, index: &Index, queue: NameId, kinds: &[NameId]) -> Option<(u8, SlotId)> {
-        let ready = &self.queues[wide(queue)].ready;
+        let ready = &self.queues[wide(queue)].ready.lines;
         let head = |line: &Line| Some((line.priority.get(), line.ready.head()?));
         if kinds.is_empty() || ready.len() <= kinds.len() * Priority::COUNT {
-            let mut lines = ready.values().map(|line| self.get(*line));
+            let mut lines = ready.iter().map(|(_, line)| self.get(*line));
             return lines
                 .find(|line| kinds.is_empty() || kinds.contains(&line.kind))
                 .and_then(head);
@@ -328,7 +379,7 @@ impl Lines {
         (0..10).rev().filter_map(|number| Priority::new(number).ok()).find_map(|priority| {
             let lines = kinds.iter().filter_map(|kind| self.ids.get(&(queue, *kind, priority)));
             let heads = lines.filter_map(|line| head(self.get(*line)));
-            heads.min_by_key(|(_, slot)| index[*slot].order)
+            heads.min_by_key(|(_, slot)| index[*slot].order())
         })
     }
 
@@ -336,8 +387,8 @@ impl Lines {
     /// the oldest but for leases whose end was noticed late: those behind it are looked at, too.
     pub fn oldest(&self, index: &Index, queue: NameId) -> Option<Timestamp> {
         const LOOKED_AT: usize = 32;
-        let lines = self.queues[wide(queue)].ready.values();
+        let lines = self.queues[wide(queue)].ready.lines.iter().map(|(_, line)| line);
         let firsts = lines.flat_map(|line| self.get(*line).ready.iter(index).take(LOOKED_AT));
-        firsts.map(|slot| index[slot].due_at()).min()
+        firsts.map(|slot| index.due_at(slot)).min()
     }
 }

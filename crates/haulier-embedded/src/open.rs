@@ -1,7 +1,7 @@
 //! Opening a directory: the lock, recovery, a new generation made durable, and only then the
 //! threads that serve.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -13,7 +13,8 @@ use crate::disk::Disk;
 use crate::engine::{Context, Engine, Now};
 use crate::error::{Fatal, OpenError};
 use crate::inbox::Inbox;
-use crate::log::frame::{SEGMENT_HEADER, SegmentHeader};
+use crate::log::clerk::Clerk;
+use crate::log::frame::{FrameHeader, SEGMENT_HEADER, SegmentHeader};
 use crate::log::recover::{Found, Replay, recover, rewrite_tail};
 use crate::log::writer::Writer;
 use crate::log::{
@@ -125,8 +126,9 @@ pub fn open(disk: &Arc<dyn Disk>, options: Options) -> Result<Opened, OpenError>
         files: found.files,
         capacities: found.capacities,
         ends: found.ends,
+        unhinted: sealed(found.unhinted, tail.segment()),
         tail,
-        first_sequence: found.first_sequence,
+        clerk: Clerk::default(),
         segment_bytes,
         writer,
     };
@@ -165,6 +167,11 @@ impl Drop for LastWord {
     }
 }
 
+/// Segments behind which the log goes on in another one.
+fn sealed(unhinted: Vec<u32>, open: u32) -> VecDeque<u32> {
+    unhinted.into_iter().filter(|number| *number < open).collect()
+}
+
 /// The first segment of a new log.
 fn begin(disk: &dyn Disk, options: &Options) -> std::io::Result<Found> {
     let name = segment_name(1);
@@ -182,16 +189,14 @@ fn begin(disk: &dyn Disk, options: &Options) -> std::io::Result<Found> {
         files: Files::from([(1, file)]),
         capacities: BTreeMap::from([(1, capacity)]),
         ends: BTreeMap::new(),
-        first_sequence: 1,
         oldest: 1,
         end,
         durable: Position::new(1, 0),
         sequence: 1,
         generation: 0,
         leftover: Vec::new(),
-        hint: Vec::new(),
         cut: false,
-        hints_used: 0,
+        unhinted: Vec::new(),
     })
 }
 
@@ -213,7 +218,7 @@ fn raise_generation(
         capacity: found.capacities.get(&segment).copied().unwrap_or(0) & !7,
         oldest: found.oldest,
     };
-    let mut tail = Tail::new(resume, std::mem::take(&mut found.hint));
+    let mut tail = Tail::new(resume);
     let mut spare = None;
     if !tail.has_room(0) {
         let (name, bytes) = spare_file(disk, segment_bytes)?;
@@ -224,7 +229,8 @@ fn raise_generation(
     let (chunks, end) = tail.take();
     for chunk in chunks {
         match (chunk, &spare) {
-            (Chunk::Write { segment, offset, bytes }, _) => {
+            (Chunk::Write { segment, offset, mut bytes }, _) => {
+                FrameHeader::sign(&mut bytes);
                 if let Some(file) = found.files.get(&segment) {
                     file.write_at(&bytes, u64::from(offset))?;
                     file.sync()?;
@@ -236,7 +242,6 @@ fn raise_generation(
                 disk.rename(name, &to)?;
                 let file = disk.open(&to)?;
                 file.write_at(&header.encode(), 0)?;
-                found.first_sequence = header.first_sequence;
                 found.capacities.insert(header.segment, *bytes);
                 found.files.insert(header.segment, file);
             }

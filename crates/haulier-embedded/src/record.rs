@@ -72,13 +72,8 @@ pub enum Record {
     },
     /// A whole task, moved forward by the cleaner. Parts: see [`Snapshot`].
     Snapshot(Box<Snapshot>),
-    /// An id that is still known, moved forward by the cleaner.
-    Remembered {
-        /// The id.
-        id: TaskId,
-        /// When its task went.
-        removed_at: Timestamp,
-    },
+    /// Ids that are still known, and when their tasks went; moved forward by the cleaner.
+    Remembered(Vec<(TaskId, Timestamp)>),
     /// The store was opened: a new generation begins.
     Opened,
     /// The store was closed in good order.
@@ -205,7 +200,7 @@ impl Record {
             Self::Removed(_) => kind::REMOVED,
             Self::Settings { .. } => kind::SETTINGS,
             Self::Snapshot(_) => kind::SNAPSHOT,
-            Self::Remembered { .. } => kind::REMEMBERED,
+            Self::Remembered(_) => kind::REMEMBERED,
             Self::Opened => kind::OPENED,
             Self::Closed => kind::CLOSED,
             Self::Freed { .. } => kind::FREED,
@@ -225,7 +220,7 @@ impl Record {
             Self::Removed(_) => "removed",
             Self::Settings { .. } => "settings",
             Self::Snapshot(_) => "snapshot",
-            Self::Remembered { .. } => "remembered",
+            Self::Remembered(_) => "remembered",
             Self::Opened => "opened",
             Self::Closed => "closed",
             Self::Freed { .. } => "freed",
@@ -269,9 +264,11 @@ impl Record {
                 put_settings(out, settings);
             }
             Self::Snapshot(snapshot) => snapshot.encode(out),
-            Self::Remembered { id, removed_at } => {
-                out.put_id(*id);
-                out.put_varint(removed_at.0);
+            Self::Remembered(ids) => {
+                for (id, removed_at) in ids {
+                    out.put_id(*id);
+                    out.put_varint(now.0.saturating_sub(removed_at.0));
+                }
             }
             Self::Opened | Self::Closed => {}
             Self::Freed { through } => out.put_varint(u64::from(*through)),
@@ -311,9 +308,7 @@ impl Record {
                 Self::Settings { queue: take.str()?.to_owned(), settings: take_settings(take)? }
             }
             kind::SNAPSHOT => Self::Snapshot(Box::new(Snapshot::decode(take)?)),
-            kind::REMEMBERED => {
-                Self::Remembered { id: take.id()?, removed_at: Timestamp(take.varint()?) }
-            }
+            kind::REMEMBERED => Self::Remembered(take_remembered(take, now)?),
             kind::OPENED => Self::Opened,
             kind::CLOSED => Self::Closed,
             kind::FREED => Self::Freed { through: take.varint32()? },
@@ -471,6 +466,18 @@ pub fn take_standing(take: &mut Take<'_>) -> Result<Standing, Malformed> {
         attempt: take.varint32()?,
         losses: take.varint32()?,
     })
+}
+
+fn take_remembered(
+    take: &mut Take<'_>,
+    now: Timestamp,
+) -> Result<Vec<(TaskId, Timestamp)>, Malformed> {
+    let mut ids = Vec::new();
+    while take.left() > 0 {
+        let (id, ago) = (take.id()?, take.varint()?);
+        ids.push((id, Timestamp(now.0.saturating_sub(ago))));
+    }
+    Ok(ids)
 }
 
 /// A duration in milliseconds.

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use haulier_core::clock::Sleep;
 use haulier_core::{
-    Clock, Code, Error, Failure, LeaseKey, Outcome, Result, Settlement, StoreTime, Swept, TaskId,
-    Want, WorkerId, limits,
+    Clock, Code, Error, LeaseKey, Outcome, Result, Settlement, StoreTime, Swept, TaskId, Want,
+    WorkerId, limits,
 };
 use tokio::sync::watch;
 
@@ -22,7 +22,6 @@ use crate::inbox::{Answered, Ask, Call, Inbox, Reception, stopped};
 use crate::log::Log;
 use crate::log::writer::Written;
 use crate::place::Position;
-use crate::resolve;
 use crate::waiters::{Waiters, Wish};
 
 /// Tasks that one slice of what happens by itself touches.
@@ -137,8 +136,9 @@ impl Runner {
             self.give_back(now)?;
             self.serve(now)?;
             more |= self.log.clean(now, &mut self.engine)?;
+            self.log.keep_hints();
             self.engine.set_storage_full(self.log.is_full());
-            self.release(now)?;
+            self.release();
             self.flush();
             if self.finished() {
                 return Ok(());
@@ -376,7 +376,7 @@ impl Runner {
     fn answer_late(&mut self, now: Now, wish: Wish, reply: Reception) {
         match wish {
             Wish::Lease(wants, _) => {
-                answer(reply, Ok(Answered::Leases(wants.iter().map(|_| Vec::new()).collect())));
+                self.deliver(reply, wants.iter().map(|_| Vec::new()).collect());
             }
             Wish::Get(ids) => {
                 let done = self.engine.apply(now, Command::Get(ids), &mut self.log.tail);
@@ -413,14 +413,13 @@ impl Runner {
 
     fn note_written(&mut self, written: Written) -> Result<(), Fatal> {
         let end = written.result.map_err(|error| Fatal::Write(error.to_string()))?;
-        self.log.written(written.synced.then_some(end));
+        self.log.written(written.synced.then_some(end), written.spent);
         Ok(())
     }
 
     /// Lets go of every answer whose ground is durable.
-    fn release(&mut self, now: Now) -> Result<(), Fatal> {
+    fn release(&mut self) {
         let durable = self.log.tail.durable();
-        let mut unreadable: Vec<Settlement> = Vec::new();
         while let Some(entry) = self.held.first_entry() {
             if entry.key().0 > durable {
                 break;
@@ -429,36 +428,17 @@ impl Runner {
                 Held::Reply(to, reply) => {
                     answer(to, Ok(Answered::Reply(reply, self.log.files())));
                 }
-                Held::Leases(to, granted) => self.deliver(to, &granted, &mut unreadable),
+                Held::Leases(to, granted) => self.deliver(to, granted),
             }
         }
-        if unreadable.is_empty() { Ok(()) } else { self.settle(now, unreadable) }
     }
 
-    /// Reads what was leased and hands it over. A task that cannot be read is never delivered: it
-    /// is given up, with the reason, so that it does not block its line.
-    fn deliver(
-        &mut self,
-        to: Reception,
-        granted: &[Vec<Granted>],
-        unreadable: &mut Vec<Settlement>,
-    ) {
-        let files = self.log.files();
-        let read = |one: &Granted| match resolve::lease(&files, one) {
-            Ok(lease) => Some(lease),
-            Err(error) => {
-                tracing::error!(task = %one.key.task, %error, "a task is damaged on the disk");
-                let failure = Failure::new(haulier_core::Cause::Decode, &error.to_string())
-                    .with_class("DamagedOnDisk");
-                let outcome = Outcome::Reject { failure };
-                unreadable.push(Settlement { key: one.key, outcome });
-                None
-            }
-        };
-        let mut read = read;
-        let leases = granted.iter().map(|its| its.iter().filter_map(&mut read).collect()).collect();
-        if let Err(Ok(Answered::Leases(leases))) = to.send(Ok(Answered::Leases(leases))) {
-            self.returned.extend(leases.iter().flatten().map(|lease| lease.key));
+    /// Hands over what was leased. If nobody is there to take it, it is given back.
+    fn deliver(&mut self, to: Reception, granted: Vec<Vec<Granted>>) {
+        if let Err(Ok(Answered::Leases(granted, _))) =
+            to.send(Ok(Answered::Leases(granted, self.log.files())))
+        {
+            self.returned.extend(granted.iter().flatten().map(|lease| lease.key));
         }
     }
 

@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use haulier_core::{
-    Beat, BeatReply, Capabilities, Changed, Control, Directive, Durability, Enqueued, Error,
-    Filter, Include, Inspect, Lease, Maintain, NewTask, Page, PageRequest, Queue, QueueName,
-    QueueSettings, QueueStats, Result, SettingsPatch, Settled, Settlement, Swept, TaskId, TaskView,
-    Want, WorkerId, WorkerView, limits,
+    Beat, BeatReply, Capabilities, Cause, Changed, Control, Directive, Durability, Enqueued, Error,
+    Failure, Filter, Include, Inspect, Lease, Maintain, NewTask, Outcome, Page, PageRequest, Queue,
+    QueueName, QueueSettings, QueueStats, Result, SettingsPatch, Settled, Settlement, Swept,
+    TaskId, TaskView, Want, WorkerId, WorkerView, limits,
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::cost;
 use crate::disk::{Disk, RealDisk};
-use crate::engine::{Command, Reply};
+use crate::engine::{Command, Granted, Offers, Reply};
 use crate::error::{Fatal, OpenError};
 use crate::inbox::{Answered, Ask, Inbox, unanswered};
 use crate::log::Files;
@@ -131,6 +131,31 @@ impl EmbeddedStore {
         }
     }
 
+    /// Reads what was leased. A task that cannot be read is never delivered: it is given up, with
+    /// the reason, so that it does not block its line.
+    async fn read_leases(
+        &self,
+        granted: &[Vec<Granted>],
+        files: &Files,
+    ) -> Result<Vec<Vec<Lease>>> {
+        let mut unreadable: Vec<Settlement> = Vec::new();
+        let mut read = |one: &Granted| match resolve::lease(files, one) {
+            Ok(lease) => Some(lease),
+            Err(error) => {
+                tracing::error!(task = %one.key.task, %error, "a task is damaged on the disk");
+                let failure = Failure::new(Cause::Decode, &error.to_string());
+                let outcome = Outcome::Reject { failure: failure.with_class("DamagedOnDisk") };
+                unreadable.push(Settlement { key: one.key, outcome });
+                None
+            }
+        };
+        let leases = granted.iter().map(|its| its.iter().filter_map(&mut read).collect()).collect();
+        if !unreadable.is_empty() {
+            self.ask(Command::Settle(unreadable)).await?;
+        }
+        Ok(leases)
+    }
+
     async fn change(&self, command: Command) -> Result<Vec<Changed>> {
         match self.ask(command).await? {
             (Reply::Changed(changed), _) => Ok(changed),
@@ -155,7 +180,8 @@ fn check_count(what: &str, count: usize) -> Result<()> {
 impl Queue for EmbeddedStore {
     async fn enqueue(&self, tasks: Vec<NewTask>) -> Result<Vec<Enqueued>> {
         check_count("tasks", tasks.len())?;
-        match self.ask(Command::Enqueue(tasks)).await? {
+        let offers = Offers::new(tasks, self.inner.payload_bytes_max);
+        match self.ask(Command::Enqueue(offers)).await? {
             (Reply::Enqueued(answers), files) => {
                 answers.into_iter().map(|answer| resolve::enqueued(&files, answer)).collect()
             }
@@ -167,7 +193,7 @@ impl Queue for EmbeddedStore {
         check_count("wants", wants.len())?;
         let bytes = 256 * wants.len();
         match self.inner.inbox.ask(Ask::Lease(wants, wait), bytes).await? {
-            Answered::Leases(leases) => Ok(leases),
+            Answered::Leases(granted, files) => self.read_leases(&granted, &files).await,
             other => Err(wrong(&other)),
         }
     }

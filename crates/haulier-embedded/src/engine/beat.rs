@@ -12,7 +12,7 @@ use crate::codec::wide;
 use crate::detail::Step;
 use crate::engine::{Engine, Now, refuse};
 use crate::index::SlotId;
-use crate::log::Tail;
+use crate::log::{Part, Tail};
 use crate::place::Extent;
 use crate::record::Record;
 
@@ -114,7 +114,7 @@ impl Engine {
     ) -> Held {
         let id = beat.key.task;
         let Some(slot) = self.index.find(id) else { return Held::Stale };
-        let running = self.index[slot].state == State::Running;
+        let running = self.index[slot].state() == State::Running;
         let Some(detail) = self.details.get_mut(&slot).filter(|_| running) else {
             return Held::Stale;
         };
@@ -144,7 +144,8 @@ impl Engine {
                 continue;
             }
             let record = Record::Checkpoint { id, name: checkpoint.name.to_string() };
-            let placed = records.push(&record, &[&checkpoint.value], now.wall, self.last_order);
+            let value = Part::new(&checkpoint.value);
+            let placed = records.push(&record, &[value], now.wall, self.last_order);
             if let Some(value) = placed.part() {
                 self.save_step(slot, Step { name: checkpoint.name, value });
             }

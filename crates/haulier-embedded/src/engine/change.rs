@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use haulier_core::{
-    Ended, Epoch, Standing, State, TaskId, Timestamp, Unique, WorkerId, limits::STOP_GRACE,
+    DeadReason, Ended, State, TaskId, Timestamp, Unique, WorkerId, limits::STOP_GRACE,
 };
 
 use crate::codec::wide;
-use crate::detail::{Delivery, Holding, Keeping};
+use crate::detail::{Detail, Keeping};
 use crate::engine::{Engine, Now};
-use crate::index::{Index, Slot, SlotId};
-use crate::log::Tail;
+use crate::index::{Slot, SlotId};
+use crate::log::{Part, Tail};
 use crate::parts;
 use crate::place::Extent;
 use crate::record::{Accepted, Change, Happened, Record, Rules};
 use crate::snapshot::End;
-use crate::timers::Purpose;
+use crate::timers::{Purpose, Timer};
 
 /// How much of the log is still needed.
 #[derive(Debug, Default)]
@@ -83,8 +83,7 @@ impl Engine {
         accepted: &Accepted,
         definition: Extent,
     ) -> SlotId {
-        let slot = Slot::new(accepted.id, definition, line, now, accepted.due_at);
-        let slot = self.index.insert(slot);
+        let slot = self.index.insert(Slot::new(accepted.id, definition, line, now));
         self.live.add(definition);
         self.lines.join(line);
         let queue = self.lines.queue_of_mut(line);
@@ -97,7 +96,9 @@ impl Engine {
         if let Some(unique) = &accepted.unique {
             self.hold_key(slot, unique.clone());
         }
-        self.place(now, slot, Standing::new(accepted.due_at <= now), accepted.due_at);
+        let at_once = accepted.due_at <= now;
+        let state = if at_once { State::Available } else { State::Scheduled };
+        self.place(now, slot, (state, None), accepted.due_at);
         slot
     }
 
@@ -130,6 +131,7 @@ impl Engine {
     pub(super) fn happen(
         &mut self,
         now: Now,
+        slot: SlotId,
         change: Change,
         holder: Option<&Holder>,
         part: Option<&[u8]>,
@@ -139,10 +141,9 @@ impl Engine {
             records.hold(holder);
         }
         let record = Record::Changed(change);
-        let extent = records.push(&record, part.as_slice(), now.wall, self.last_order).part();
-        if let Some(slot) = self.index.find(change.id) {
-            self.change(now, slot, &change, holder, part.and(extent));
-        }
+        let written = part.map(Part::new);
+        let extent = records.push(&record, written.as_slice(), now.wall, self.last_order).part();
+        self.change(now, slot, &change, holder, part.and(extent));
     }
 
     /// Something happened to a task.
@@ -154,103 +155,64 @@ impl Engine {
         holder: Option<&Holder>,
         part: Option<Extent>,
     ) {
-        let before = self.details.get(&slot).map_or(0, |detail| detail.footprint());
+        let standing = (change.standing.state, change.standing.reason);
+        if change.happened == Happened::Due {
+            // Nothing but its place changes, so a burst of due tasks costs no memory.
+            if let Some(detail) = self.details.get_mut(&slot) {
+                detail.note(&change.standing);
+            }
+            let due_at = self.index.due_at(slot);
+            return self.place(now.wall, slot, standing, due_at);
+        }
+        if change.happened == Happened::Rerun {
+            self.leave_completed(slot);
+        }
+        let detail = self.details.entry(slot).or_default();
+        let before = detail.footprint();
         match change.happened {
             Happened::Leased => {
                 if let Some(holder) = holder {
-                    self.hand_over(now, slot, change, holder);
+                    detail.hand_over(now, change, holder);
+                    self.workers.leased(&holder.worker);
                 }
             }
             Happened::Ended { how, late, overruled } => {
-                let at = now.wall;
-                let end = End { how, at, late, overruled, state: change.standing.state };
-                self.end_delivery(slot, change.epoch, end, part);
+                let end = End { how, at: now.wall, late, overruled, state: standing.0 };
+                if let Some(lease) = detail.end(change.epoch, end, part) {
+                    self.workers.ended(&lease.worker);
+                }
                 if how == Ended::Lost {
-                    self.index[slot].set_due(change.due_at);
+                    self.index.set_due(slot, change.due_at);
                 }
             }
-            Happened::Cancelled if change.standing.state == State::Running => {
-                let detail = self.details.get_mut(&slot);
-                if let Some(lease) = detail.and_then(|detail| detail.lease.as_mut()) {
+            Happened::Cancelled if standing.0 == State::Running => {
+                if let Some(lease) = detail.lease.as_mut() {
                     lease.hard_end = lease.hard_end.min(now.mono + lease.ttl + STOP_GRACE);
                     self.news.workers.push(lease.worker.clone());
                 }
             }
-            Happened::Rerun => self.start_over(slot),
+            Happened::Rerun => detail.start_over(),
             Happened::Cancelled | Happened::Expired | Happened::Due => {}
         }
-        let kept = change.happened == Happened::Due;
-        let due_at = if kept { self.index[slot].due_at() } else { change.due_at };
-        self.place(now.wall, slot, change.standing, due_at);
+        detail.note(&change.standing);
+        self.live.bytes = self.live.bytes + detail.footprint() - before;
+        if change.happened == Happened::Leased && !self.replaying {
+            self.set_lease_timer(slot);
+        }
+        self.place(now.wall, slot, standing, change.due_at);
         if change.happened == Happened::Rerun {
             self.hold_key_again(now.wall, slot);
-        }
-        let after = self.details.get(&slot).map_or(0, |detail| detail.footprint());
-        self.live.bytes = self.live.bytes + after - before;
-    }
-
-    fn hand_over(&mut self, now: Now, slot: SlotId, change: &Change, holder: &Holder) {
-        let timeout = self.rules(slot).timeout;
-        let deadline = now.mono + holder.ttl;
-        let detail = self.detail(slot);
-        detail.epoch = change.epoch;
-        detail.lease = Some(Holding {
-            worker: holder.worker.clone(),
-            deadline,
-            hard_end: now.mono + timeout + STOP_GRACE,
-            ttl: holder.ttl,
-            logged_ttl: holder.ttl,
-            timer: 0,
-        });
-        detail.deliver(Delivery {
-            epoch: change.epoch,
-            attempt: change.standing.attempt,
-            worker: holder.worker.clone(),
-            leased_at: now.wall,
-            end: None,
-            failure: None,
-        });
-        self.workers.leased(&holder.worker);
-        if !self.replaying {
-            self.set_lease_timer(slot);
         }
     }
 
     /// Sets the timer that ends a lease; an earlier one means nothing any more.
     pub(super) fn set_lease_timer(&mut self, slot: SlotId) {
-        let lease = self.details.get(&slot).and_then(|detail| detail.lease.as_ref());
-        let Some(deadline) = lease.map(|lease| lease.deadline) else { return };
-        let timer = self.timer(nanos(deadline), Purpose::Lease, slot);
-        self.mono.set(timer);
-        if let Some(lease) = self.details.get_mut(&slot).and_then(|it| it.lease.as_mut()) {
-            lease.timer = timer.number;
-        }
-    }
-
-    fn end_delivery(&mut self, slot: SlotId, epoch: Epoch, end: End, part: Option<Extent>) {
-        let completed = end.state == State::Completed;
-        let detail = self.details.entry(slot).or_default();
-        if let Some(lease) = detail.lease.take() {
-            self.workers.ended(&lease.worker);
-        }
-        if completed {
-            detail.result = part;
-        }
-        if let Some(delivery) = detail.delivery(epoch) {
-            delivery.end = Some(end);
-            delivery.failure = if completed { None } else { part };
-        }
-    }
-
-    /// A rerun does everything again; only the deliveries stay on record.
-    fn start_over(&mut self, slot: SlotId) {
-        self.leave_completed(slot);
-        let detail = self.detail(slot);
-        detail.finished_at = None;
-        detail.expires_at = None;
-        detail.result = None;
-        detail.progress = None;
-        detail.checkpoints.clear();
+        let detail = self.details.get_mut(&slot);
+        let Some(lease) = detail.and_then(|detail| detail.lease.as_mut()) else { return };
+        self.timer_count += 1;
+        lease.timer = self.timer_count;
+        let (at, number) = (nanos(lease.deadline), lease.timer);
+        self.mono.set(Timer { at, number, purpose: Purpose::Lease, slot });
     }
 
     /// Puts a task where it stands from now on: in a line, under a timer, among the finished.
@@ -258,37 +220,28 @@ impl Engine {
         &mut self,
         now: Timestamp,
         slot: SlotId,
-        standing: Standing,
+        (state, reason): (State, Option<DeadReason>),
         due_at: Timestamp,
     ) {
-        let from = self.index[slot].state;
-        let line = self.index[slot].line;
+        let (from, line) = (self.index[slot].state(), self.index[slot].line);
         if from == State::Available && !self.replaying {
             self.lines.unlink_ready(&mut self.index, slot);
         }
-        let queue = self.lines.queue_of_mut(line);
-        *queue.counts.slot(from) -= 1;
-        *queue.counts.slot(standing.state) += 1;
         let name = self.lines.get(line).queue;
-        if from == State::Running && self.lines.queue_of(line).settings.concurrency.is_some() {
+        let queue = &mut self.lines.queues[wide(name)];
+        *queue.counts.slot(from) -= 1;
+        *queue.counts.slot(state) += 1;
+        if from == State::Running && queue.settings.concurrency.is_some() {
             self.news.ready.push(name);
         }
-        if standing.started || standing.cancel_requested || self.details.contains_key(&slot) {
-            let detail = self.detail(slot);
-            detail.attempt = standing.attempt;
-            detail.losses = standing.losses;
-            detail.cancel_requested = standing.cancel_requested;
-            detail.started = standing.started;
+        if !state.is_final() && state != State::Running {
+            self.index.set_due(slot, due_at);
         }
+        self.last_order += 1;
         let place = &mut self.index[slot];
-        place.state = standing.state;
-        place.reason = standing.reason;
-        if !standing.state.is_final() && standing.state != State::Running {
-            place.set_due(due_at);
-        }
-        self.last_order = (self.last_order + 1).max(due_at.min(now).0 << 16);
-        place.order = self.last_order;
-        match standing.state {
+        place.set_standing(state, reason);
+        place.set_order(self.last_order);
+        match state {
             State::Available if !self.replaying => {
                 self.lines.push_ready(&mut self.index, slot);
                 if self.news.ready.last() != Some(&name) {
@@ -306,36 +259,41 @@ impl Engine {
     }
 
     fn finish(&mut self, now: Timestamp, slot: SlotId) {
-        let id = self.index[slot].id;
-        self.cache.take(slot);
-        self.detail(slot).finished_at = Some(now);
-        self.lines.queue_of_mut(self.index[slot].line).finished += 1;
+        let detail = self.details.entry(slot).or_default();
+        detail.finished_at = Some(now);
+        if !detail.started {
+            // Whoever started it has taken it from there.
+            self.cache.take(slot);
+        }
+        let place = &self.index[slot];
+        self.lines.queue_of_mut(place.line).finished += 1;
         if !self.replaying {
+            self.news.finished.push(place.id);
             self.keep(now, slot);
-            self.news.finished.push(id);
         }
     }
 
     /// Sets the timer that ends a finished task's keeping, and counts it among the completed.
     pub(super) fn keep(&mut self, now: Timestamp, slot: SlotId) {
-        self.ring_at(self.forget_at(slot), Purpose::Forget, slot);
-        if self.index[slot].state != State::Completed {
-            return;
-        }
-        let held_until = self.held_until(slot);
-        if held_until > now {
+        let place = &self.index[slot];
+        let (line, state) = (place.line, place.state());
+        let queue = self.lines.queue_of_mut(line);
+        let Some(detail) = self.details.get_mut(&slot) else { return };
+        let forget_at = detail.forget_at(place, &queue.settings.retain);
+        let held_until = detail.held_until(place.enqueued_at());
+        if state == State::Completed && held_until > now {
+            detail.keeping = Keeping::Held;
+            queue.held += 1;
             self.ring_at(held_until, Purpose::FreeKey, slot);
-            self.detail(slot).keeping = Keeping::Held;
-            self.lines.queue_of_mut(self.index[slot].line).held += 1;
-        } else {
+        } else if state == State::Completed {
             self.count(slot);
         }
-        self.note_excess(slot);
+        self.ring_at(forget_at, Purpose::Forget, slot);
+        self.note_excess(line);
     }
 
     /// A queue that keeps too many completed tasks is noted once, for the next sweep.
-    fn note_excess(&mut self, slot: SlotId) {
-        let line = self.index[slot].line;
+    fn note_excess(&mut self, line: u32) {
         let queue = self.lines.queue_of_mut(line);
         if queue.excess().is_some() && !std::mem::replace(&mut queue.overfull, true) {
             self.overfull.push(self.lines.get(line).queue);
@@ -344,29 +302,26 @@ impl Engine {
 
     /// A completed task holds no key any more: it may go by count.
     pub(super) fn free_key(&mut self, now: Timestamp, slot: SlotId) {
-        let detail = self.details.get(&slot);
-        let held = detail.is_some_and(|detail| detail.keeping == Keeping::Held);
-        if held && self.held_until(slot) <= now {
-            self.lines.queue_of_mut(self.index[slot].line).held -= 1;
+        let Some(detail) = self.details.get(&slot) else { return };
+        let place = &self.index[slot];
+        if detail.keeping == Keeping::Held && detail.held_until(place.enqueued_at()) <= now {
+            let line = place.line;
+            self.lines.queue_of_mut(line).held -= 1;
             self.count(slot);
-            self.note_excess(slot);
+            self.note_excess(line);
         }
     }
 
+    /// Counts a completed task, in the order in which they were completed.
     fn count(&mut self, slot: SlotId) {
         self.detail(slot).keeping = Keeping::Counted;
-        let details = &self.details;
-        let age = |index: &Index, slot: SlotId| {
-            (details.get(&slot).and_then(|detail| detail.finished_at), index[slot].order)
-        };
-        let own = age(&self.index, slot);
-        let line = self.index[slot].line;
+        let (own, line) = (self.index[slot].order(), self.index[slot].line);
         let mut completed = self.lines.queue_of(line).completed;
-        if completed.last().is_none_or(|last| age(&self.index, last) < own) {
+        if completed.last().is_none_or(|last| self.index[last].order() < own) {
             completed.push(&mut self.index, slot);
         } else {
             // Its key was held for longer than others were completed after it.
-            completed.insert(&mut self.index, slot, |index, other| age(index, other) > own);
+            completed.insert(&mut self.index, slot, |index, other| index[other].order() > own);
         }
         self.lines.queue_of_mut(line).completed = completed;
     }
@@ -374,6 +329,10 @@ impl Engine {
     fn leave_completed(&mut self, slot: SlotId) {
         let Some(detail) = self.details.get_mut(&slot) else { return };
         let keeping = std::mem::take(&mut detail.keeping);
+        self.leave_kept(slot, keeping);
+    }
+
+    fn leave_kept(&mut self, slot: SlotId, keeping: Keeping) {
         let line = self.index[slot].line;
         match keeping {
             Keeping::ByTime => {}
@@ -386,41 +345,37 @@ impl Engine {
         }
     }
 
-    /// Until when a finished task holds its unique key.
-    fn held_until(&self, slot: SlotId) -> Timestamp {
-        let unique = self.details.get(&slot).and_then(|detail| detail.unique.as_ref());
-        let window = unique.map_or(Duration::ZERO, |unique| unique.window);
-        self.index[slot].enqueued_at().after(window)
-    }
-
-    /// When a finished task is forgotten: by its own or its queue's retention, but never before its
-    /// unique key is free (I4).
+    /// When a finished task is forgotten.
     pub(super) fn forget_at(&self, slot: SlotId) -> Timestamp {
         let place = &self.index[slot];
-        let detail = self.details.get(&slot);
         let retain = &self.lines.queue_of(place.line).settings.retain;
-        let span = self.rules(slot).retain.unwrap_or_else(|| retain.of(place.state));
-        let finished = detail.and_then(|detail| detail.finished_at).unwrap_or_default();
-        finished.after(span).max(self.held_until(slot))
+        match self.details.get(&slot) {
+            Some(detail) => detail.forget_at(place, retain),
+            None => Detail::default().forget_at(place, retain),
+        }
     }
 
     /// A task is gone; its id stays known for a while.
     pub(super) fn forget(&mut self, at: Timestamp, slot: SlotId, segment: u32) {
-        if self.index[slot].state == State::Available && !self.replaying {
+        if self.index[slot].state() == State::Available && !self.replaying {
             self.lines.unlink_ready(&mut self.index, slot);
         }
-        self.leave_completed(slot);
-        self.cache.take(slot);
+        let detail = self.details.remove(&slot);
+        if detail.as_ref().is_none_or(|detail| !detail.started) {
+            self.cache.take(slot);
+        }
+        let keeping = detail.as_ref().map(|detail| detail.keeping).unwrap_or_default();
+        self.leave_kept(slot, keeping);
         let removed = self.index.remove(slot);
-        self.live.sub(removed.definition);
-        let queue = self.lines.queue_of_mut(removed.line);
-        *queue.counts.slot(removed.state) -= 1;
+        self.live.sub(removed.definition());
+        let name = self.lines.get(removed.line).queue;
+        let queue = &mut self.lines.queues[wide(name)];
+        *queue.counts.slot(removed.state()) -= 1;
         queue.removed += 1;
-        if let Some(detail) = self.details.remove(&slot) {
+        if let Some(detail) = detail {
             self.epoch_floor = self.epoch_floor.max(detail.epoch);
             self.live.bytes -= detail.footprint();
-            let queue = self.lines.get(removed.line).queue;
-            let key = detail.unique.map(|unique| (queue, unique.key));
+            let key = detail.unique.map(|unique| (name, unique.key));
             if let Some(key) = key
                 && self.uniques.get(&key) == Some(&slot)
             {

@@ -37,9 +37,9 @@ impl Engine {
                 happened: if rerun { Happened::Rerun } else { Happened::Cancelled },
                 epoch: self.details.get(&slot).map_or_else(Default::default, |it| it.epoch),
                 standing: next,
-                due_at: if rerun { now.wall } else { self.index[slot].due_at() },
+                due_at: if rerun { now.wall } else { self.index.due_at(slot) },
             };
-            self.happen(now, change, None, None, records);
+            self.happen(now, slot, change, None, None, records);
         }
         Changed::Done(next.state)
     }
@@ -47,7 +47,7 @@ impl Engine {
     pub(super) fn delete(&mut self, now: Now, ids: &[TaskId], records: &mut Tail) -> Vec<Changed> {
         let one = |id: &TaskId| {
             let Some(slot) = self.index.find(*id) else { return Changed::NotFound };
-            let state = self.index[slot].state;
+            let state = self.index[slot].state();
             if state == State::Running {
                 return Changed::Refused(Refusal::new(
                     Code::Final,
@@ -115,7 +115,7 @@ impl Engine {
         let finished = self
             .index
             .iter()
-            .filter(|(_, slot)| slot.state.is_final() && self.lines.get(slot.line).queue == id);
+            .filter(|(_, slot)| slot.state().is_final() && self.lines.get(slot.line).queue == id);
         let finished: Vec<_> = finished.map(|(number, _)| number).collect();
         for slot in finished {
             let forget_at = self.forget_at(slot);

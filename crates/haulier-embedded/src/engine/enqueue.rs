@@ -1,20 +1,17 @@
 //! Accepting tasks: what is known already, who holds a unique key, and whether there is room.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
 use haulier_core::{
     Code, Durability, Enqueued, Event, NewTask, OnConflict, Refusal, Start, State, TaskId,
     Timestamp, limits, transition,
 };
 
+use crate::engine::offer::{Offer, Offers};
 use crate::engine::{Body, Engine, Now};
 use crate::index::SlotId;
 use crate::lines::NameId;
-use crate::log::Tail;
-use crate::parts;
+use crate::log::{Part, Tail};
 use crate::record::{Accepted, Change, Happened, Record};
 
 /// The answer to one task.
@@ -31,84 +28,6 @@ pub enum Answer {
         /// What came.
         came: Box<NewTask>,
     },
-}
-
-/// Ids whose tasks are gone, for the dedup window; beyond the limit the oldest are forgotten.
-#[derive(Debug, Default)]
-pub struct Remembered {
-    /// In which segment each stands.
-    ids: HashMap<TaskId, u32, RandomState>,
-    /// When each went, oldest first.
-    order: VecDeque<(Timestamp, TaskId)>,
-    /// How many of the oldest the cleaner has moved: behind them, segments rise.
-    moved: usize,
-}
-
-impl Remembered {
-    /// Remembers an id.
-    pub fn put(&mut self, at: Timestamp, id: TaskId, segment: u32) {
-        if self.order.len() == limits::DEDUP_IDS_MAX {
-            self.forget_oldest();
-        }
-        if self.ids.insert(id, segment).is_none() {
-            self.order.push_back((at, id));
-        }
-    }
-
-    fn forget_oldest(&mut self) {
-        if let Some((_, id)) = self.order.pop_front() {
-            self.ids.remove(&id);
-            self.moved = self.moved.saturating_sub(1);
-        }
-    }
-
-    /// How many ids are remembered.
-    pub fn len(&self) -> usize {
-        self.order.len()
-    }
-
-    /// Whether an id is remembered.
-    pub fn contains(&self, id: TaskId) -> bool {
-        self.ids.contains_key(&id)
-    }
-
-    /// Forgets what is older than the window.
-    pub fn expire(&mut self, now: Timestamp) {
-        while self.order.front().is_some_and(|(at, _)| at.after(limits::DEDUP_WINDOW) <= now) {
-            self.forget_oldest();
-        }
-    }
-
-    /// What stands in segments up to this one, to be written again.
-    pub fn through(&mut self, segment: u32) -> Vec<(Timestamp, TaskId)> {
-        let mut old = Vec::new();
-        let mut end = 0;
-        for (at, entry) in self.order.iter().enumerate() {
-            let place = self.ids.get(&entry.1).copied().unwrap_or_default();
-            if place <= segment {
-                old.push(*entry);
-                end = at + 1;
-            } else if at >= self.moved {
-                break;
-            }
-        }
-        self.moved = self.moved.max(end);
-        old
-    }
-
-    /// Puts ids in the order of their removal, after a recovery which meets moved ones late.
-    pub fn sort(&mut self) {
-        self.order.make_contiguous().sort_by_key(|(at, _)| *at);
-        let mut least = u32::MAX;
-        let entries = self.order.iter().enumerate().rev();
-        let moved = entries.filter_map(|(at, (_, id))| {
-            let segment = self.ids.get(id).copied().unwrap_or_default();
-            let behind = least;
-            least = least.min(segment);
-            (segment > behind).then_some(at + 1)
-        });
-        self.moved = moved.max().unwrap_or(0);
-    }
 }
 
 const DURABILITY: Durability = Durability::D2;
@@ -134,18 +53,23 @@ fn refused(code: Code, message: String) -> Answer {
 }
 
 impl Engine {
-    pub(super) fn enqueue(
-        &mut self,
-        now: Now,
-        tasks: Vec<NewTask>,
-        records: &mut Tail,
-    ) -> Vec<Answer> {
+    pub(super) fn enqueue(&mut self, now: Now, offers: Offers, records: &mut Tail) -> Vec<Answer> {
         self.remembered.expire(now.wall);
-        tasks.into_iter().map(|task| self.enqueue_one(now, task, records)).collect()
+        let (offers, definitions) = offers.into_parts();
+        let one = |offer| self.enqueue_one(now, offer, &definitions, records);
+        offers.into_iter().map(one).collect()
     }
 
-    fn enqueue_one(&mut self, now: Now, task: NewTask, records: &mut Tail) -> Answer {
-        if let Err(refusal) = task.check(self.payload_bytes_max) {
+    fn enqueue_one(
+        &mut self,
+        now: Now,
+        offer: Offer,
+        definitions: &[u8],
+        records: &mut Tail,
+    ) -> Answer {
+        let definition = offer.part(definitions);
+        let Offer { task, refusal, .. } = offer;
+        if let Some(refusal) = refusal {
             return Answer::Known(Enqueued::Refused(refusal));
         }
         if let Some(slot) = self.index.find(task.id) {
@@ -163,14 +87,14 @@ impl Engine {
             Some(Err(answer)) => return answer,
         };
         // One that never started and is over already leaves no place.
-        let replaced = replaced.filter(|slot| !self.index[*slot].state.is_final());
+        let replaced = replaced.filter(|slot| !self.index[*slot].state().is_final());
         if let Some(refusal) = self.no_room(queue, &task, replaced.is_some()) {
             return refusal;
         }
         if let Some(slot) = replaced {
             self.call_off(now, slot, records);
         }
-        self.insert(now, task, records)
+        self.insert(now, task, definition, records)
     }
 
     /// The id is there: the same work again, or a conflict.
@@ -179,7 +103,7 @@ impl Engine {
         if envelope.queue != task.queue || envelope.kind != task.kind {
             return Answer::Known(id_conflict(task.id));
         }
-        let state = self.index[slot].state;
+        let state = self.index[slot].state();
         match self.body(slot) {
             Body::Here(there) if there.is_same_work(&task.task) => {
                 Answer::Known(existing(task.id, Some(state)))
@@ -200,7 +124,7 @@ impl Engine {
         let detail = self.details.get(&slot)?;
         let place = &self.index[slot];
         let unique = detail.unique.as_ref()?;
-        unique.is_held(place.state, detail.started, place.enqueued_at(), now).then_some(slot)
+        unique.is_held(place.state(), detail.started, place.enqueued_at(), now).then_some(slot)
     }
 
     /// What a taken key means: the holder to replace, or the answer.
@@ -213,7 +137,7 @@ impl Engine {
                 Code::UniqueConflict,
                 format!("task {} holds the unique key until it is free again", holder.id),
             )),
-            _ => Err(Answer::Known(existing(holder.id, Some(holder.state)))),
+            _ => Err(Answer::Known(existing(holder.id, Some(holder.state())))),
         }
     }
 
@@ -225,8 +149,8 @@ impl Engine {
                     .to_owned(),
             ));
         }
-        let known = queue.is_some() && self.lines.find_kind(task.kind.as_str()).is_some();
-        if !known && self.lines.name_count() >= limits::QUEUES_MAX {
+        let known = || queue.is_some() && self.lines.find_kind(task.kind.as_str()).is_some();
+        if self.lines.name_count() >= limits::QUEUES_MAX && !known() {
             return Some(refused(
                 Code::QueueFull,
                 format!("the store knows {} queues or kinds, its limit", limits::QUEUES_MAX),
@@ -257,13 +181,19 @@ impl Engine {
                 happened: Happened::Cancelled,
                 epoch: detail.epoch,
                 standing,
-                due_at: place.due_at(),
+                due_at: self.index.due_at(slot),
             };
-            self.happen(now, change, None, None, records);
+            self.happen(now, slot, change, None, None, records);
         }
     }
 
-    fn insert(&mut self, now: Now, new: NewTask, records: &mut Tail) -> Answer {
+    fn insert(
+        &mut self,
+        now: Now,
+        new: NewTask,
+        definition: Part<'_>,
+        records: &mut Tail,
+    ) -> Answer {
         let NewTask { task, start, unique } = new;
         let due_at = match start {
             Start::Now => now.wall,
@@ -280,17 +210,14 @@ impl Engine {
         let id = task.id;
         let line = self.lines.line(&task.queue, &task.kind, task.priority);
         records.stand_in(&task.queue, &task.kind, task.priority);
-        let mut definition = records.scratch();
-        parts::put_definition(&mut definition, &task);
         let record = Record::Accepted(accepted);
-        let placed = records.push(&record, &[&definition], now.wall, self.last_order);
-        records.give_back(definition);
+        let placed = records.push(&record, &[definition], now.wall, self.last_order);
         let (Record::Accepted(accepted), Some(part)) = (record, placed.part()) else {
             return refused(Code::Internal, "a record lost its part".to_owned());
         };
         let slot = self.accept(now.wall, line, &accepted, part);
         self.cache.put(slot, task);
-        let state = self.index[slot].state;
+        let state = self.index[slot].state();
         Answer::Known(Enqueued::Inserted { id, state, durability: DURABILITY })
     }
 }

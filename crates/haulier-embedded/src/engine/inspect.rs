@@ -90,7 +90,7 @@ impl Engine {
 
     /// Whether a task is unknown or final: whoever waits for it waits no longer.
     pub fn is_over(&self, id: TaskId) -> bool {
-        self.index.find(id).is_none_or(|slot| self.index[slot].state.is_final())
+        self.index.find(id).is_none_or(|slot| self.index[slot].state().is_final())
     }
 
     fn draft(&self, now: Now, slot: SlotId) -> Draft {
@@ -104,7 +104,7 @@ impl Engine {
             body: self.body(slot),
             standing: detail.standing(place),
             enqueued_at: place.enqueued_at(),
-            due_at: place.due_at(),
+            due_at: self.index.due_at(slot),
             lease,
             detail,
         }
@@ -143,8 +143,8 @@ impl Engine {
         let subject = Subject {
             queue: self.lines.queue_of(place.line).name.as_str(),
             kind: self.lines.kind_of(place.line).as_str(),
-            state: place.state,
-            reason: place.reason,
+            state: place.state(),
+            reason: place.reason(),
             enqueued_at: place.enqueued_at(),
             labels: &Pairs::default(),
         };

@@ -216,17 +216,16 @@ impl Engine {
         holder: &Holder,
         records: &mut Tail,
     ) -> Option<Granted> {
-        let rules = self.rules(slot);
         let (generation, floor) = (self.generation, self.epoch_floor);
-        let place = &self.index[slot];
-        let (id, due_at) = (place.id, place.due_at());
-        let (enqueued_at, definition) = (place.enqueued_at(), place.definition);
+        let (place, due_at) = (&self.index[slot], self.index.due_at(slot));
+        let (id, enqueued_at, definition) = (place.id, place.enqueued_at(), place.definition());
         let detail = self.details.entry(slot).or_default();
-        let standing = transition(detail.standing(place), rules.max_attempts, Event::Lease).ok()?;
+        let max_attempts = detail.rules.unwrap_or_default().max_attempts;
+        let standing = transition(detail.standing(place), max_attempts, Event::Lease).ok()?;
         let epoch: Epoch = detail.epoch.max(floor).next(generation);
         let change = Change { id, happened: Happened::Leased, epoch, standing, due_at };
         let checkpoints = detail.checkpoints.clone();
-        self.happen(now, change, Some(holder), None, records);
+        self.happen(now, slot, change, Some(holder), None, records);
         let newest = checkpoints.iter().map(|step| step.value.position());
         let body = match self.cache.take(slot) {
             Some(task) => Body::Here(task),

@@ -12,6 +12,7 @@ mod enqueue;
 mod inspect;
 mod lease;
 mod moving;
+mod offer;
 mod replay;
 mod settle;
 mod sweep;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use haulier_core::{
-    Beat, BeatReply, Changed, Directive, Epoch, Error, Filter, NewTask, PageRequest, QueueName,
+    Beat, BeatReply, Changed, Directive, Epoch, Error, Filter, PageRequest, QueueName,
     QueueSettings, QueueStats, Result, SettingsPatch, Settled, Settlement, Swept, Task, TaskId,
     Timestamp, WorkerId, WorkerView,
 };
@@ -32,6 +33,7 @@ pub use change::Holder;
 pub use enqueue::{Answer, existing, id_conflict};
 pub use inspect::{Draft, DraftPage, token};
 pub use lease::{Body, Granted, LEASES_MAX};
+pub use offer::Offers;
 pub use replay::Context;
 
 use crate::detail::Detail;
@@ -40,9 +42,9 @@ use crate::lines::{Lines, NameId};
 use crate::log::Tail;
 use crate::parts::Envelope;
 use crate::record::Rules;
+use crate::remembered::Remembered;
 use crate::timers::{Purpose, Timer, Timers};
 use change::Live;
-use enqueue::Remembered;
 use workers::Workers;
 
 /// Both readings of the clock, taken once for a command.
@@ -58,7 +60,7 @@ pub struct Now {
 #[derive(Debug)]
 pub enum Command {
     /// See [`haulier_core::Queue::enqueue`].
-    Enqueue(Vec<NewTask>),
+    Enqueue(Offers),
     /// See [`haulier_core::Queue::beat`].
     Beat(Vec<Beat>),
     /// See [`haulier_core::Queue::settle`].
@@ -182,9 +184,9 @@ impl Engine {
     /// The command as a whole breaks a rule.
     pub fn apply(&mut self, now: Now, command: Command, records: &mut Tail) -> Result<Reply> {
         Ok(match command {
-            Command::Enqueue(tasks) => Reply::Enqueued(self.enqueue(now, tasks, records)),
+            Command::Enqueue(offers) => Reply::Enqueued(self.enqueue(now, offers, records)),
             Command::Beat(beats) => Reply::Beats(self.beat(now, beats, records)?),
-            Command::Settle(ends) => Reply::Settled(self.settle(now, ends, records)),
+            Command::Settle(ends) => Reply::Settled(self.settle(now, &ends, records)),
             Command::Cancel(ids) => Reply::Changed(self.cancel(now, &ids, records)),
             Command::Rerun(ids) => Reply::Changed(self.rerun(now, &ids, records)),
             Command::Delete(ids) => Reply::Changed(self.delete(now, &ids, records)),
@@ -258,7 +260,7 @@ impl Engine {
     fn body(&self, slot: SlotId) -> Body {
         match self.cache.tasks.get(&slot) {
             Some(task) => Body::Here(Arc::clone(task)),
-            None => Body::There(self.index[slot].definition, self.envelope(slot)),
+            None => Body::There(self.index[slot].definition(), self.envelope(slot)),
         }
     }
 }

@@ -6,7 +6,7 @@ use haulier_core::TaskId;
 
 use crate::engine::{Engine, Now};
 use crate::index::SlotId;
-use crate::log::Tail;
+use crate::log::{Part, Tail};
 use crate::place::Extent;
 use crate::record::Record;
 use crate::snapshot::{Delivered, Snapshot};
@@ -14,6 +14,9 @@ use crate::snapshot::{Delivered, Snapshot};
 /// Where all that a task has on the disk stands: its definition first, then in the order of
 /// [`crate::detail::Detail::extents`].
 pub type Parts = Vec<Extent>;
+
+/// Ids that one record remembers.
+const REMEMBERED_AT_ONCE: usize = 1_000;
 
 impl Engine {
     /// Bytes that a copy of everything would take, about.
@@ -29,7 +32,7 @@ impl Engine {
     /// What has to be copied if this definition is the one that its task stands on.
     pub fn parts_of(&self, id: TaskId, definition: Extent) -> Option<Parts> {
         let slot = self.index.find(id)?;
-        if self.index[slot].definition != definition {
+        if self.index[slot].definition() != definition {
             return None;
         }
         let rest = self.details.get(&slot).map(|detail| detail.extents().collect::<Vec<_>>());
@@ -43,7 +46,7 @@ impl Engine {
         let (queue, kind) = (&envelope.queue, &envelope.kind);
         records.stand_in(queue, kind, envelope.priority);
         let record = Record::Snapshot(Box::new(self.snapshot(slot)));
-        let parts: Vec<&[u8]> = bytes.iter().map(|part| &part[..]).collect();
+        let parts: Vec<Part<'_>> = bytes.iter().map(|part| Part::new(part)).collect();
         let placed = records.push(&record, &parts, now.wall, self.last_order);
         let parts = placed.parts(bytes.iter().map(Bytes::len));
         self.stand_on(slot, &parts);
@@ -53,9 +56,9 @@ impl Engine {
     pub(super) fn stand_on(&mut self, slot: SlotId, parts: &[Extent]) {
         let mut parts = parts.iter().copied();
         let Some(definition) = parts.next() else { return };
-        let before = self.index[slot].definition;
+        let before = self.index[slot].definition();
         self.live.move_definition(before, definition);
-        self.index[slot].definition = definition;
+        self.index[slot].stand_on(definition);
         let Some(detail) = self.details.get_mut(&slot) else { return };
         let steps = detail.checkpoints.iter_mut().map(|step| &mut step.value);
         let failures = detail.deliveries.iter_mut().filter_map(|it| it.failure.as_mut());
@@ -77,8 +80,8 @@ impl Engine {
         Snapshot {
             id: place.id,
             enqueued_at: place.enqueued_at(),
-            due_at: place.due_at(),
-            order: place.order,
+            due_at: self.index.due_at(slot),
+            order: place.order(),
             standing: detail.standing(place),
             epoch: detail.epoch,
             rules: self.rules(slot),
@@ -114,10 +117,14 @@ impl Engine {
             self.write_settings(now, &queue, settings, records);
         }
         self.remembered.expire(now.wall);
-        for (removed_at, id) in self.remembered.through(through) {
-            let record = Record::Remembered { id, removed_at };
-            let placed = records.push(&record, &[], now.wall, self.last_order);
-            self.remembered.put(removed_at, id, placed.position().segment());
+        while let Some((batch, gone)) = self.remembered.through(through) {
+            let mut segment = records.segment();
+            for some in gone.chunks(REMEMBERED_AT_ONCE) {
+                let record = Record::Remembered(some.to_vec());
+                let placed = records.push(&record, &[], now.wall, self.last_order);
+                segment = segment.min(placed.position().segment());
+            }
+            self.remembered.moved(batch, segment);
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::codec::Malformed;
 use crate::detail::{Delivery, Holding, Step};
 use crate::engine::change::Holder;
 use crate::engine::{Engine, Now};
-use crate::index::{Slot, SlotId};
+use crate::index::{DEFINITION_BYTES_MAX, Slot, SlotId};
 use crate::place::{Extent, Position};
 use crate::record::Record;
 use crate::snapshot::Snapshot;
@@ -32,6 +32,14 @@ impl Context {
 
 fn name<T>(result: Result<T, haulier_core::Refusal>) -> Result<T, Malformed> {
     result.map_err(|_| Malformed("a name breaks the grammar"))
+}
+
+/// A definition that a slot can point to.
+fn definition(extent: Extent) -> Result<Extent, Malformed> {
+    if extent.len > DEFINITION_BYTES_MAX {
+        return Err(Malformed("a definition is longer than any limit allows"));
+    }
+    Ok(extent)
 }
 
 impl Engine {
@@ -63,7 +71,7 @@ impl Engine {
                     return Err(Malformed("a task was accepted twice"));
                 }
                 let line = self.line_of(context)?;
-                self.accept(context.now, line, &accepted, first()?);
+                self.accept(context.now, line, &accepted, definition(first()?)?);
             }
             Record::Changed(change) => {
                 if let Some(slot) = self.index.find(change.id) {
@@ -90,8 +98,10 @@ impl Engine {
                 self.set_settings(&name(QueueName::new(queue))?, settings, at);
             }
             Record::Snapshot(snapshot) => self.restore(context, &snapshot, parts)?,
-            Record::Remembered { id, removed_at } => {
-                self.remembered.put(removed_at, id, at.segment());
+            Record::Remembered(ids) => {
+                for (id, removed_at) in ids {
+                    self.remembered.put(removed_at, id, at.segment());
+                }
             }
             Record::Opened | Record::Closed | Record::Freed { .. } => {}
         }
@@ -119,6 +129,7 @@ impl Engine {
         if parts.len() != snapshot.part_count() {
             return Err(Malformed("a snapshot lost a part"));
         }
+        definition(parts[0])?;
         if let Some(slot) = self.index.find(snapshot.id) {
             // Its old records are still there: only its place on the disk is news.
             self.stand_on(slot, parts);
@@ -126,11 +137,11 @@ impl Engine {
         }
         let line = self.line_of(context)?;
         let enqueued_at = snapshot.enqueued_at;
-        let mut place = Slot::new(snapshot.id, parts[0], line, enqueued_at, snapshot.due_at);
-        place.state = snapshot.standing.state;
-        place.reason = snapshot.standing.reason;
-        place.order = snapshot.order;
+        let mut place = Slot::new(snapshot.id, parts[0], line, enqueued_at);
+        place.set_standing(snapshot.standing.state, snapshot.standing.reason);
+        place.set_order(snapshot.order);
         let slot = self.index.insert(place);
+        self.index.set_due(slot, snapshot.due_at);
         self.live.add(parts[0]);
         self.lines.join(line);
         let queue = self.lines.queue_of_mut(line);
@@ -161,17 +172,14 @@ impl Engine {
         let detail = self.details.entry(slot).or_default();
         detail.rules = ruled.then_some(snapshot.rules);
         detail.epoch = snapshot.epoch;
-        detail.attempt = standing.attempt;
-        detail.losses = standing.losses;
-        detail.cancel_requested = standing.cancel_requested;
-        detail.started = standing.started;
+        detail.note(standing);
         detail.finished_at = snapshot.finished_at;
         detail.result = if snapshot.has_result { parts.next() } else { None };
         for (name, value) in snapshot.checkpoints.iter().zip(&mut parts) {
             detail.checkpoints.push(Step { name: name.as_str().into(), value });
         }
         for delivery in &snapshot.deliveries {
-            detail.deliver(Delivery {
+            detail.deliveries.push(Delivery {
                 epoch: delivery.epoch,
                 attempt: delivery.attempt,
                 worker: name(WorkerId::new(&delivery.worker))?,
@@ -180,7 +188,7 @@ impl Engine {
                 failure: if delivery.has_failure { parts.next() } else { None },
             });
         }
-        let worker = detail.deliveries.back().map(|delivery| delivery.worker.clone());
+        let worker = detail.deliveries.newest().map(|delivery| delivery.worker.clone());
         if let (Some(worker), Some(ttl)) = (worker, snapshot.ttl) {
             self.workers.leased(&worker);
             detail.lease = Some(Holding {
@@ -206,11 +214,11 @@ impl Engine {
         let mut kept: Vec<(Timestamp, u64, SlotId)> = Vec::new();
         let mut pending: Vec<(u64, SlotId)> = Vec::new();
         for (slot, place) in self.index.iter() {
-            if place.state.is_final() {
+            if place.state().is_final() {
                 let finished = self.details.get(&slot).and_then(|detail| detail.finished_at);
-                kept.push((finished.unwrap_or_default(), place.order, slot));
+                kept.push((finished.unwrap_or_default(), place.order(), slot));
             } else {
-                pending.push((place.order, slot));
+                pending.push((place.order(), slot));
             }
         }
         kept.sort_unstable();
@@ -232,10 +240,10 @@ impl Engine {
 
     /// A task that is not final joins its line, or gets its timers.
     fn set_going(&mut self, now: Now, slot: SlotId) {
-        match self.index[slot].state {
+        match self.index[slot].state() {
             State::Available => self.lines.push_ready(&mut self.index, slot),
             State::Running => self.renew_at_start(now, slot),
-            _ => self.ring_at(self.index[slot].due_at(), Purpose::Due, slot),
+            _ => self.ring_at(self.index.due_at(slot), Purpose::Due, slot),
         }
         let expires_at = self.details.get(&slot).and_then(|detail| detail.expires_at);
         if let Some(at) = expires_at {
@@ -249,7 +257,7 @@ impl Engine {
         let timeout = self.rules(slot).timeout;
         let Some(detail) = self.details.get_mut(&slot) else { return };
         let cancelled = detail.cancel_requested;
-        let leased_at = detail.deliveries.back().map(|delivery| delivery.leased_at);
+        let leased_at = detail.deliveries.newest().map(|delivery| delivery.leased_at);
         let Some(lease) = detail.lease.as_mut() else { return };
         let ran = now.wall.since(leased_at.unwrap_or(now.wall));
         lease.ttl = lease.logged_ttl;

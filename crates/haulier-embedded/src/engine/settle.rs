@@ -2,7 +2,7 @@
 //! for a key that was answered before (I3, I7, I8).
 
 use haulier_core::{
-    Ended, Event, LeaseKey, Outcome, Settled, Settlement, State, Timestamp, transition,
+    Ended, Event, LeaseKey, Outcome, Settled, Settlement, Standing, State, Timestamp, transition,
 };
 
 use crate::engine::{Engine, Now};
@@ -15,7 +15,7 @@ use crate::snapshot::End;
 /// What a key means.
 enum Fence {
     /// It is the newest and may end its lease; `late` if the lease has run out.
-    Current { late: bool },
+    Current { late: bool, standing: Standing, max_attempts: u32 },
     /// It ended its lease before, with this answer.
     Answered(Settled),
     /// It means nothing any more.
@@ -56,35 +56,45 @@ impl Engine {
     pub(super) fn settle(
         &mut self,
         now: Now,
-        ends: Vec<Settlement>,
+        ends: &[Settlement],
         records: &mut Tail,
     ) -> Vec<Settled> {
-        ends.into_iter().map(|end| self.settle_one(now, &end, records)).collect()
+        ends.iter().map(|end| self.settle_one(now, end, records)).collect()
     }
 
-    fn settle_one(&mut self, now: Now, end: &Settlement, records: &mut Tail) -> Settled {
-        let Settlement { key, outcome } = end;
+    fn settle_one(&mut self, now: Now, settlement: &Settlement, records: &mut Tail) -> Settled {
+        let Settlement { key, outcome } = settlement;
         let Some(slot) = self.index.find(key.task) else { return Settled::Stale };
         match self.fence(slot, *key) {
             Fence::Stale => Settled::Stale,
             Fence::Answered(answer) => answer,
-            Fence::Current { late } => {
+            Fence::Current { late, standing, max_attempts } => {
                 if let Err(refusal) = outcome.check(self.payload_bytes_max) {
                     return Settled::Refused(refusal);
                 }
-                self.carry_out(now, slot, *key, outcome, late, records)
+                let Ok(next) = transition(standing, max_attempts, event(outcome)) else {
+                    return Settled::Stale;
+                };
+                let overruled = standing.cancel_requested && *outcome != Outcome::Cancelled;
+                let how = if overruled { Ended::Cancelled } else { Ended::from(outcome) };
+                let end = End { how, at: now.wall, late, overruled, state: next.state };
+                self.carry_out(now, slot, settlement, (end, next), records);
+                answer(&end)
             }
         }
     }
 
-    fn fence(&mut self, slot: SlotId, key: LeaseKey) -> Fence {
-        let state = self.index[slot].state;
-        let Some(detail) = self.details.get_mut(&slot) else { return Fence::Stale };
+    fn fence(&self, slot: SlotId, key: LeaseKey) -> Fence {
+        let place = &self.index[slot];
+        let Some(detail) = self.details.get(&slot) else { return Fence::Stale };
         let newest = detail.epoch == key.epoch;
-        match detail.delivery(key.epoch).map(|delivery| delivery.end) {
-            Some(None) if newest && state == State::Running => Fence::Current { late: false },
+        let max_attempts = detail.rules.unwrap_or_default().max_attempts;
+        let current =
+            |late| Fence::Current { late, standing: detail.standing(place), max_attempts };
+        match detail.deliveries.find(key.epoch).map(|delivery| delivery.end) {
+            Some(None) if newest && place.state() == State::Running => current(false),
             Some(Some(end)) if end.how != Ended::Lost => Fence::Answered(answer(&end)),
-            Some(Some(_)) if newest && state == State::Available => Fence::Current { late: true },
+            Some(Some(_)) if newest && place.state() == State::Available => current(true),
             _ => Fence::Stale,
         }
     }
@@ -93,19 +103,12 @@ impl Engine {
         &mut self,
         now: Now,
         slot: SlotId,
-        key: LeaseKey,
-        outcome: &Outcome,
-        late: bool,
+        settlement: &Settlement,
+        (end, next): (End, Standing),
         records: &mut Tail,
-    ) -> Settled {
-        let rules = self.rules(slot);
-        let standing = self.detail_standing(slot);
-        let Ok(next) = transition(standing, rules.max_attempts, event(outcome)) else {
-            return Settled::Stale;
-        };
-        let overruled = standing.cancel_requested && *outcome != Outcome::Cancelled;
-        let how = if overruled { Ended::Cancelled } else { Ended::from(outcome) };
-        let end = End { how, at: now.wall, late, overruled, state: next.state };
+    ) {
+        let Settlement { key, outcome } = settlement;
+        let End { how, late, overruled, .. } = end;
         let change = Change {
             id: key.task,
             happened: Happened::Ended { how, late, overruled },
@@ -125,9 +128,8 @@ impl Engine {
             }
             _ => false,
         };
-        self.happen(now, change, None, has_part.then_some(&part), records);
+        self.happen(now, slot, change, None, has_part.then_some(&part), records);
         records.give_back(part);
-        answer(&end)
     }
 
     pub(super) fn detail_standing(&self, slot: SlotId) -> haulier_core::Standing {

@@ -85,8 +85,8 @@ impl Engine {
     /// A pending task becomes available.
     fn promote(&mut self, now: Now, slot: SlotId, records: &mut Tail) -> bool {
         let place = &self.index[slot];
-        let due_at = place.due_at();
-        if !is_pending(place.state) || place.definition.segment == 0 || due_at > now.wall {
+        let due_at = self.index.due_at(slot);
+        if !is_pending(place.state()) || !place.is_taken() || due_at > now.wall {
             return false;
         }
         let standing = self.detail_standing(slot);
@@ -96,7 +96,7 @@ impl Engine {
         let id = self.index[slot].id;
         let epoch = Epoch::default();
         let change = Change { id, happened: Happened::Due, epoch, standing, due_at };
-        self.happen(now, change, None, None, records);
+        self.happen(now, slot, change, None, None, records);
         true
     }
 
@@ -119,14 +119,14 @@ impl Engine {
             standing,
             due_at: now.wall,
         };
-        self.happen(now, change, None, None, records);
+        self.happen(now, slot, change, None, None, records);
         true
     }
 
     fn expire(&mut self, now: Now, slot: SlotId, records: &mut Tail) -> bool {
         let detail = self.details.get(&slot);
         let expires_at = detail.and_then(|detail| detail.expires_at);
-        if self.index[slot].definition.segment == 0 || expires_at.is_none_or(|at| at > now.wall) {
+        if !self.index[slot].is_taken() || expires_at.is_none_or(|at| at > now.wall) {
             return false;
         }
         let standing = self.detail_standing(slot);
@@ -140,16 +140,16 @@ impl Engine {
             happened: Happened::Expired,
             epoch: Epoch::default(),
             standing,
-            due_at: place.due_at(),
+            due_at: self.index.due_at(slot),
         };
-        self.happen(now, change, None, None, records);
+        self.happen(now, slot, change, None, None, records);
         true
     }
 
     /// A finished task is forgotten, or later if its retention was prolonged.
     fn prune(&mut self, now: Now, slot: SlotId, records: &mut Tail) -> bool {
         let place = &self.index[slot];
-        if place.definition.segment == 0 || !place.state.is_final() {
+        if !place.is_taken() || !place.state().is_final() {
             return false;
         }
         let forget_at = self.forget_at(slot);
@@ -196,15 +196,17 @@ impl Engine {
         self.wall.tidy(2 * index.len(), |timer| {
             let place = &index[timer.slot];
             let expires_at = || detail_of(timer.slot).and_then(|detail| detail.expires_at);
-            place.definition.segment != 0
+            place.is_taken()
                 && match timer.purpose {
-                    Purpose::Due => is_pending(place.state) && place.due_at().0 == timer.at,
+                    Purpose::Due => {
+                        is_pending(place.state()) && index.due_at(timer.slot).0 == timer.at
+                    }
                     _ => expires_at().is_some_and(|end| end.0 == timer.at),
                 }
         });
         self.kept.tidy(2 * index.len(), |timer| {
             let place = &index[timer.slot];
-            place.definition.segment != 0 && place.state.is_final()
+            place.is_taken() && place.state().is_final()
         });
     }
 }

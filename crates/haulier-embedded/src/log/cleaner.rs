@@ -91,7 +91,8 @@ impl Log {
                 self.cleaning = Cleaning::Freed { upto: self.tail.end() };
                 Ok(false)
             }
-            Cleaning::Freed { upto } if self.tail.durable() >= upto => {
+            // Its file is used again only when nobody reads it.
+            Cleaning::Freed { upto } if self.tail.durable() >= upto && !self.clerk.has(oldest) => {
                 self.free(oldest)?;
                 Ok(true)
             }

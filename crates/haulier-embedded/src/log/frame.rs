@@ -130,7 +130,7 @@ impl FrameHeader {
         Some((header, take.raw(wide(len)).ok()?))
     }
 
-    /// Completes a frame: fills in the header that `frame` begins with, and pads its end.
+    /// Fills in the header that `frame` begins with, all but the CRC, and pads its end.
     pub fn seal(generation: u32, sequence: u64, durable_upto: Position, frame: &mut Vec<u8>) {
         let len = narrow(frame.len()) - FRAME_HEADER;
         frame[0..4].copy_from_slice(&FRAME_MAGIC.to_le_bytes());
@@ -138,9 +138,14 @@ impl FrameHeader {
         frame[12..16].copy_from_slice(&generation.to_le_bytes());
         frame[16..24].copy_from_slice(&sequence.to_le_bytes());
         frame[24..32].copy_from_slice(&durable_upto.to_u64().to_le_bytes());
-        let crc = crc32c::crc32c_append(len, &frame[12..]);
-        frame[8..12].copy_from_slice(&crc.to_le_bytes());
         frame.resize(wide(stride(len)), 0);
+    }
+
+    /// Completes a sealed frame by its CRC, which is left to whoever writes it.
+    pub fn sign(frame: &mut [u8]) {
+        let len = u32::from_le_bytes([frame[4], frame[5], frame[6], frame[7]]);
+        let crc = crc32c::crc32c_append(len, &frame[12..wide(FRAME_HEADER + len)]);
+        frame[8..12].copy_from_slice(&crc.to_le_bytes());
     }
 }
 
@@ -181,32 +186,43 @@ impl RawRecord<'_> {
     }
 }
 
+/// A part to be written, and its CRC-32C.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'a> {
+    bytes: &'a [u8],
+    crc: u32,
+}
+
+impl<'a> Part<'a> {
+    /// A part of these bytes.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self::known(bytes, crc32c::crc32c(bytes))
+    }
+
+    /// A part whose CRC was counted before.
+    pub const fn known(bytes: &'a [u8], crc: u32) -> Self {
+        Self { bytes, crc }
+    }
+
+    /// How many bytes it has.
+    pub const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
 /// Appends a record to a frame; returns where its first part begins, counted from the buffer's
 /// start.
-pub fn put_record(out: &mut Vec<u8>, kind: u8, meta: &[u8], parts: &[&[u8]]) -> usize {
+pub fn put_record(out: &mut Vec<u8>, kind: u8, meta: &[u8], parts: &[Part<'_>]) -> usize {
     put_head(out, kind, meta, parts);
     let parts_at = out.len();
     for part in parts {
-        out.put_raw(&crc32c::crc32c(part).to_le_bytes());
-        out.put_raw(part);
+        out.put_raw(&part.crc.to_le_bytes());
+        out.put_raw(part.bytes);
     }
     parts_at
 }
 
-/// Appends what a hint keeps of a record: everything but the parts' bytes.
-pub fn put_hint(
-    out: &mut Vec<u8>,
-    (at, parts_at): (u32, u32),
-    kind: u8,
-    meta: &[u8],
-    parts: &[&[u8]],
-) {
-    out.put_varint(u64::from(at));
-    out.put_varint(u64::from(parts_at - at));
-    put_head(out, kind, meta, parts);
-}
-
-fn put_head(out: &mut Vec<u8>, kind: u8, meta: &[u8], parts: &[&[u8]]) {
+fn put_head(out: &mut Vec<u8>, kind: u8, meta: &[u8], parts: &[Part<'_>]) {
     out.put_u8(kind);
     out.put_bytes(meta);
     out.put_varint(parts.len() as u64);
@@ -276,8 +292,8 @@ pub fn hinted(bytes: &[u8]) -> impl Iterator<Item = Result<RawRecord<'_>, Malfor
     })
 }
 
-/// Appends to a hint what it keeps of a record that was read.
-pub fn copy_hint(out: &mut Vec<u8>, raw: &RawRecord<'_>) {
+/// Appends what a hint keeps of a record: everything but the parts' bytes.
+pub fn put_hint(out: &mut Vec<u8>, raw: &RawRecord<'_>) {
     out.put_varint(u64::from(raw.at));
     out.put_varint(u64::from(raw.parts_at - raw.at));
     out.put_u8(raw.kind);

@@ -9,7 +9,7 @@
 //! | [`reader`] | reading parts back |
 //! | [`recover`] | opening: where the log ends, and what was cut |
 //! | [`cleaner`] | giving the oldest segment back |
-//! | [`hint`] | a sealed segment without its payloads |
+//! | [`hint`], [`clerk`] | a sealed segment without its payloads, and who writes it |
 //!
 //! One file stands ready for the next segment at all times. It is the reserve: when it cannot be
 //! made because the disk is full, new tasks are refused, while settling, cancelling and deleting go
@@ -17,6 +17,7 @@
 //! room.
 
 pub mod cleaner;
+pub mod clerk;
 pub mod frame;
 pub mod hint;
 pub mod reader;
@@ -28,13 +29,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
+pub use frame::Part;
 pub use reader::{Files, Unreadable, read_part};
 pub use tail::{Chunk, Resume, Tail};
 
 use crate::codec::narrow;
 use crate::disk::{Disk, DiskFile};
 use crate::error::Fatal;
-use crate::log::hint::HintHead;
+use crate::log::clerk::Clerk;
 use crate::log::writer::{Job, Step, Writer};
 use crate::place::Position;
 
@@ -51,6 +53,8 @@ pub fn segment_number(name: &str) -> Option<u32> {
 
 /// How the names of files that wait to become segments begin.
 pub const SPARE: &str = "spare-";
+/// Sealed segments that may go without a hint.
+const UNHINTED_MAX: usize = 4;
 /// Most files that wait to become segments; the rest is given back to the disk.
 const SPARES_MAX: usize = 2;
 
@@ -83,8 +87,9 @@ pub struct Log {
     /// A job is with the writer.
     busy: bool,
     full: bool,
-    /// What the hint of the open segment will say of it.
-    first_sequence: u64,
+    /// Sealed segments without a hint, oldest first.
+    unhinted: VecDeque<u32>,
+    clerk: Clerk,
     cleaning: cleaner::Cleaning,
 }
 
@@ -101,8 +106,10 @@ pub struct LogParts {
     pub ends: BTreeMap<u32, u32>,
     /// Where it goes on.
     pub tail: Tail,
-    /// The sequence number of the open segment's first frame.
-    pub first_sequence: u64,
+    /// Sealed segments without a hint, oldest first.
+    pub unhinted: VecDeque<u32>,
+    /// Who writes hints.
+    pub clerk: Clerk,
     /// How large new segments are.
     pub segment_bytes: u32,
     /// The thread that writes.
@@ -129,7 +136,8 @@ impl Log {
             writer: parts.writer,
             busy: false,
             full: false,
-            first_sequence: parts.first_sequence,
+            unhinted: parts.unhinted,
+            clerk: parts.clerk,
             cleaning: cleaner::Cleaning::default(),
         };
         for name in log.disk.list()? {
@@ -251,31 +259,36 @@ impl Log {
             }
             Chunk::Begin { header } => {
                 let spare = self.opening.pop_front()?;
-                self.first_sequence = header.first_sequence;
                 let to = segment_name(header.segment);
                 let header = header.encode();
                 Some(Step::Begin { file: spare.file, from: spare.name, to, header })
             }
-            Chunk::Seal { segment, hint, end, next_sequence, generation, durable_upto } => {
+            Chunk::Seal { segment, end } => {
                 self.ends.insert(segment, end);
-                let head = HintHead {
-                    segment,
-                    first_sequence: self.first_sequence,
-                    next_sequence,
-                    generation,
-                    end,
-                    durable_upto,
-                };
-                Some(Step::Hint { segment, bytes: hint::encode(&head, &hint) })
+                self.unhinted.push_back(segment);
+                None
             }
         }
     }
 
     /// The writer is free again; everything up to `durable` is durable, if it says so.
-    pub fn written(&mut self, durable: Option<Position>) {
+    pub fn written(&mut self, durable: Option<Position>, spent: Vec<Vec<u8>>) {
         self.busy = false;
+        self.tail.reuse(spent);
         if let Some(durable) = durable {
             self.tail.set_durable(durable);
+        }
+    }
+
+    /// Has hints written of sealed segments. The newest go without: many are freed before a start
+    /// could read them, and those that are not are few.
+    pub fn keep_hints(&mut self) {
+        if self.unhinted.len() <= UNHINTED_MAX || self.clerk.is_busy() {
+            return;
+        }
+        let Some(segment) = self.unhinted.pop_front() else { return };
+        if let (Some(file), Some(end)) = (self.files.get(&segment), self.ends.get(&segment)) {
+            self.clerk.begin(&self.disk, segment, Arc::clone(file), *end);
         }
     }
 
@@ -289,6 +302,7 @@ impl Log {
         let fatal = |error: io::Error| Fatal::Write(error.to_string());
         let bytes = self.capacities.remove(&number).unwrap_or(0);
         self.ends.remove(&number);
+        self.unhinted.retain(|unhinted| *unhinted != number);
         let Some(file) = Arc::make_mut(&mut self.files).remove(&number) else { return Ok(()) };
         hint::remove(&*self.disk, number).map_err(fatal)?;
         let unread = Arc::strong_count(&file) == 1;

@@ -31,8 +31,6 @@ pub struct Found {
     pub capacities: BTreeMap<u32, u32>,
     /// Where each ends.
     pub ends: BTreeMap<u32, u32>,
-    /// The sequence number of the last one's first frame.
-    pub first_sequence: u64,
     /// The oldest of them.
     pub oldest: u32,
     /// Where it ends.
@@ -45,12 +43,10 @@ pub struct Found {
     pub generation: u32,
     /// Segment files that do not belong to it: older than what is needed, or behind its end.
     pub leftover: Vec<u32>,
-    /// What a hint of the last segment would hold so far.
-    pub hint: Vec<u8>,
     /// Whether something was cut.
     pub cut: bool,
-    /// Segments that were read from their hints.
-    pub hints_used: u32,
+    /// Segments that were read whole, without a hint.
+    pub unhinted: Vec<u32>,
 }
 
 /// A segment's file while its place in the log is not known.
@@ -103,16 +99,14 @@ pub fn recover(disk: &dyn Disk, ear: &mut dyn Hear) -> Result<Option<Found>, Ope
             files: Files::new(),
             capacities: BTreeMap::new(),
             ends: BTreeMap::new(),
-            first_sequence: 0,
             oldest,
             end: Position::new(oldest, 0),
             durable: Position::default(),
             sequence: 0,
             generation: 0,
             leftover: Vec::new(),
-            hint: Vec::new(),
             cut: false,
-            hints_used: 0,
+            unhinted: Vec::new(),
         },
     };
     let mut number = oldest;
@@ -254,15 +248,14 @@ impl Walk<'_> {
         self.found.files.insert(number, Arc::clone(&candidate.file));
         self.found.capacities.insert(number, candidate.len);
         self.found.sequence = header.first_sequence;
-        self.found.first_sequence = header.first_sequence;
         self.found.generation = header.generation;
         self.found.end = Position::new(number, SEGMENT_HEADER);
-        self.found.hint.clear();
         if let Some((head, body)) = self.hint_of(&header)? {
             self.take_hint(&head, &body, ear)?;
         } else {
             let bytes = load(self.disk, number, candidate)?;
             self.take_frames(number, &bytes, ear)?;
+            self.found.unhinted.push(number);
         }
         self.found.ends.insert(number, self.found.end.offset());
         Ok(true)
@@ -290,7 +283,6 @@ impl Walk<'_> {
             let heard = heard.and_then(|raw| ear.hear(head.segment, &raw));
             heard.map_err(|why| self.damaged(Position::new(head.segment, 0), why))?;
         }
-        self.found.hints_used += 1;
         self.found.sequence = head.next_sequence;
         self.found.generation = head.generation;
         self.found.end = Position::new(head.segment, head.end);
@@ -317,7 +309,6 @@ impl Walk<'_> {
                 })?;
                 let place = Position::new(number, raw.at);
                 ear.hear(number, &raw).map_err(|why| self.damaged(place, why))?;
-                frame::copy_hint(&mut self.found.hint, &raw);
             }
             self.found.sequence += 1;
             self.found.generation = header.generation;

@@ -8,17 +8,19 @@ use haulier_core::{Kind, Priority, QueueName, Timestamp, WorkerId};
 
 use crate::codec::{narrow, wide};
 use crate::engine::Holder;
-use crate::log::frame::{self, FRAME_HEADER, FrameHeader, SEGMENT_HEADER, SegmentHeader};
+use crate::log::frame::{self, FRAME_HEADER, FrameHeader, Part, SEGMENT_HEADER, SegmentHeader};
 use crate::place::{Extent, Position};
 use crate::record::Record;
 
 /// Records beyond this many bytes go to the next frame, so that damage and buffers stay small.
 const FRAME_BYTES: usize = 1024 * 1024;
+/// Buffers that are kept for frames to come.
+const SPENT_MAX: usize = 8;
 
 /// What the writer has to do, in this order.
 #[derive(Debug)]
 pub enum Chunk {
-    /// Write bytes.
+    /// Write a frame that is still to be signed.
     Write {
         /// In this segment.
         segment: u32,
@@ -27,20 +29,12 @@ pub enum Chunk {
         /// These.
         bytes: Vec<u8>,
     },
-    /// The segment is full; its hint.
+    /// The segment is full.
     Seal {
         /// Which.
         segment: u32,
-        /// What a restart has to know of it.
-        hint: Vec<u8>,
         /// Where it ends.
         end: u32,
-        /// The sequence number of the frame behind it.
-        next_sequence: u64,
-        /// The generation that ended it.
-        generation: u32,
-        /// A witness that stands in it.
-        durable_upto: Position,
     },
     /// Begin a segment on the spare file.
     Begin {
@@ -96,8 +90,6 @@ pub struct Tail {
     generation: u32,
     sequence: u64,
     durable: Position,
-    /// The newest witness in a frame.
-    witnessed: Position,
     oldest: u32,
     segment: u32,
     capacity: u32,
@@ -108,7 +100,8 @@ pub struct Tail {
     shared: Shared,
     wanted: Shared,
     chunks: Vec<Chunk>,
-    hint: Vec<u8>,
+    /// Buffers for frames to come.
+    spent: Vec<Vec<u8>>,
     meta: Vec<u8>,
     scratch: Vec<u8>,
 }
@@ -130,12 +123,11 @@ pub struct Resume {
 
 impl Tail {
     /// The end of a log that goes on there. Everything before is durable.
-    pub fn new(resume: Resume, hint: Vec<u8>) -> Self {
+    pub fn new(resume: Resume) -> Self {
         let mut tail = Self {
             generation: resume.generation,
             sequence: resume.sequence,
             durable: resume.end,
-            witnessed: resume.end,
             oldest: resume.oldest,
             segment: resume.end.segment(),
             capacity: resume.capacity,
@@ -145,7 +137,7 @@ impl Tail {
             shared: Shared::default(),
             wanted: Shared::default(),
             chunks: Vec::new(),
-            hint,
+            spent: Vec::new(),
             meta: Vec::new(),
             scratch: Vec::new(),
         };
@@ -196,6 +188,16 @@ impl Tail {
     /// Whether anything waits to be written.
     pub fn is_empty(&self) -> bool {
         self.chunks.is_empty() && !self.has_records()
+    }
+
+    /// Takes buffers back that were written, to be filled again.
+    pub fn reuse(&mut self, spent: Vec<Vec<u8>>) {
+        for mut buffer in spent {
+            if self.spent.len() < SPENT_MAX && buffer.capacity() <= 2 * FRAME_BYTES {
+                buffer.clear();
+                self.spent.push(buffer);
+            }
+        }
     }
 
     /// Bytes that wait to be written, about.
@@ -250,12 +252,17 @@ impl Tail {
     ///
     /// # Panics
     /// If nobody made sure that there is room ([`Tail::has_room`]).
-    pub fn push(&mut self, record: &Record, parts: &[&[u8]], now: Timestamp, order: u64) -> Placed {
-        let mark = (self.frame.len(), self.hint.len());
+    pub fn push(
+        &mut self,
+        record: &Record,
+        parts: &[Part<'_>],
+        now: Timestamp,
+        order: u64,
+    ) -> Placed {
+        let mark = self.frame.len();
         let mut placed = self.append(record, parts, now, order);
         if self.frame_at + narrow(self.frame.len()) > self.capacity {
-            self.frame.truncate(mark.0);
-            self.hint.truncate(mark.1);
+            self.frame.truncate(mark);
             self.roll();
             placed = self.append(record, parts, now, order);
             let end = self.frame_at + narrow(self.frame.len());
@@ -267,7 +274,13 @@ impl Tail {
         placed
     }
 
-    fn append(&mut self, record: &Record, parts: &[&[u8]], now: Timestamp, order: u64) -> Placed {
+    fn append(
+        &mut self,
+        record: &Record,
+        parts: &[Part<'_>],
+        now: Timestamp,
+        order: u64,
+    ) -> Placed {
         if self.shared.now != Some(now) {
             self.put(&Record::Time { now, order }, &[], now);
             self.shared.now = Some(now);
@@ -291,13 +304,12 @@ impl Tail {
         self.put(record, parts, now)
     }
 
-    fn put(&mut self, record: &Record, parts: &[&[u8]], now: Timestamp) -> Placed {
+    fn put(&mut self, record: &Record, parts: &[Part<'_>], now: Timestamp) -> Placed {
         self.meta.clear();
         record.encode(now, &mut self.meta);
         let at = self.frame_at + narrow(self.frame.len());
         let parts_at = frame::put_record(&mut self.frame, record.kind(), &self.meta, parts);
         let parts_at = self.frame_at + narrow(parts_at);
-        frame::put_hint(&mut self.hint, (at, parts_at), record.kind(), &self.meta, parts);
         let first_len = parts.first().map(|part| narrow(part.len()));
         Placed { segment: self.segment, at, parts_at, first_len }
     }
@@ -311,9 +323,8 @@ impl Tail {
         if !self.has_records() {
             return;
         }
-        let mut bytes = std::mem::take(&mut self.frame);
+        let mut bytes = std::mem::replace(&mut self.frame, self.spent.pop().unwrap_or_default());
         FrameHeader::seal(self.generation, self.sequence, self.durable, &mut bytes);
-        self.witnessed = self.durable;
         self.sequence += 1;
         let (segment, offset) = (self.segment, self.frame_at);
         self.frame_at += narrow(bytes.len());
@@ -324,15 +335,7 @@ impl Tail {
     /// Goes on in the next segment.
     fn roll(&mut self) {
         self.end_frame();
-        let hint = std::mem::take(&mut self.hint);
-        self.chunks.push(Chunk::Seal {
-            segment: self.segment,
-            hint,
-            end: self.frame_at,
-            next_sequence: self.sequence,
-            generation: self.generation,
-            durable_upto: self.witnessed,
-        });
+        self.chunks.push(Chunk::Seal { segment: self.segment, end: self.frame_at });
         let previous_end = self.frame_at;
         self.segment += 1;
         self.capacity = self.spare.take().unwrap_or(0);

@@ -8,13 +8,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use crate::disk::{Disk, DiskFile};
-use crate::log::hint;
+use crate::log::frame::FrameHeader;
 use crate::place::Position;
 
 /// One step of a job.
 #[derive(Debug)]
 pub enum Step {
-    /// Write bytes.
+    /// Sign and write a frame.
     Write {
         /// To this file.
         file: Arc<dyn DiskFile>,
@@ -33,13 +33,6 @@ pub enum Step {
         to: String,
         /// The segment's header.
         header: Vec<u8>,
-    },
-    /// Write the hint of a sealed segment, once the segment is durable.
-    Hint {
-        /// The segment.
-        segment: u32,
-        /// The hint.
-        bytes: Vec<u8>,
     },
 }
 
@@ -61,6 +54,8 @@ pub struct Written {
     pub result: io::Result<Position>,
     /// Whether it is durable, and everything before it.
     pub synced: bool,
+    /// Buffers that were written.
+    pub spent: Vec<Vec<u8>>,
 }
 
 /// The thread, and the way to it. Dropping it ends the thread once its jobs are done.
@@ -112,28 +107,35 @@ impl Drop for Writer {
 struct Unsynced {
     files: Vec<Arc<dyn DiskFile>>,
     names: bool,
-    hints: Vec<(u32, Vec<u8>)>,
 }
 
 fn run(disk: &dyn Disk, inbox: &Receiver<Job>, report: &dyn Fn(Written)) {
     let mut unsynced = Unsynced::default();
     while let Ok(job) = inbox.recv() {
         let (sync, end) = (job.sync, job.end);
-        let result = carry_out(disk, job, &mut unsynced).map(|()| end);
+        let mut spent = Vec::new();
+        let result = carry_out(disk, job, &mut unsynced, &mut spent).map(|()| end);
         let failed = result.is_err();
-        report(Written { result, synced: sync && !failed });
+        report(Written { result, synced: sync && !failed, spent });
         if failed {
             return;
         }
     }
 }
 
-fn carry_out(disk: &dyn Disk, job: Job, unsynced: &mut Unsynced) -> io::Result<()> {
+fn carry_out(
+    disk: &dyn Disk,
+    job: Job,
+    unsynced: &mut Unsynced,
+    spent: &mut Vec<Vec<u8>>,
+) -> io::Result<()> {
     for step in job.steps {
         match step {
-            Step::Write { file, offset, bytes } => {
+            Step::Write { file, offset, mut bytes } => {
+                FrameHeader::sign(&mut bytes);
                 file.write_at(&bytes, offset)?;
                 unsynced.touch(file);
+                spent.push(bytes);
             }
             Step::Begin { file, from, to, header } => {
                 // The old name of a used file must be gone for good before its bytes are.
@@ -143,7 +145,6 @@ fn carry_out(disk: &dyn Disk, job: Job, unsynced: &mut Unsynced) -> io::Result<(
                 unsynced.names = true;
                 unsynced.touch(file);
             }
-            Step::Hint { segment, bytes } => unsynced.hints.push((segment, bytes)),
         }
     }
     if job.sync { unsynced.sync(disk) } else { Ok(()) }
@@ -162,11 +163,6 @@ impl Unsynced {
         }
         if std::mem::take(&mut self.names) {
             disk.sync_names()?;
-        }
-        for (segment, bytes) in self.hints.drain(..) {
-            if let Err(error) = hint::write(disk, segment, &bytes) {
-                tracing::warn!(segment, %error, "no hint was written; a start reads the segment");
-            }
         }
         Ok(())
     }

@@ -1,0 +1,86 @@
+//! Who writes hints: behind everybody's back, from the sealed segment itself, so that commits pay
+//! nothing for them. A hint that is not written costs the next start a moment, and nothing else.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crate::codec::wide;
+use crate::disk::{Disk, DiskFile};
+use crate::log::frame::{self, FRAME_HEADER, FrameHeader, SEGMENT_HEADER, SegmentHeader};
+use crate::log::hint::{self, HintHead};
+use crate::place::Position;
+
+/// One hint at a time, on a thread that lives as long.
+#[derive(Debug, Default)]
+pub struct Clerk {
+    at_work: Option<(u32, JoinHandle<()>)>,
+}
+
+impl Clerk {
+    /// Whether a hint is being written.
+    pub fn is_busy(&mut self) -> bool {
+        self.at_work = self.at_work.take().filter(|(_, thread)| !thread.is_finished());
+        self.at_work.is_some()
+    }
+
+    /// Whether the hint of this segment is being written.
+    pub fn has(&mut self, segment: u32) -> bool {
+        self.is_busy() && self.at_work.as_ref().is_some_and(|(number, _)| *number == segment)
+    }
+
+    /// Writes the hint of a sealed segment that ends there.
+    pub fn begin(&mut self, disk: &Arc<dyn Disk>, segment: u32, file: Arc<dyn DiskFile>, end: u32) {
+        let disk = Arc::clone(disk);
+        let write = move || {
+            let made = make(&*file, segment, end);
+            if let Err(error) = made.and_then(|bytes| hint::write(&*disk, segment, &bytes)) {
+                tracing::warn!(segment, %error, "no hint was written; a start reads the segment");
+            }
+        };
+        let thread = std::thread::Builder::new().name("haulier-clerk".to_owned()).spawn(write);
+        match thread {
+            Ok(thread) => self.at_work = Some((segment, thread)),
+            Err(error) => tracing::warn!(segment, %error, "no thread for a hint"),
+        }
+    }
+}
+
+impl Drop for Clerk {
+    fn drop(&mut self) {
+        if let Some((_, thread)) = self.at_work.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that writes hints panicked");
+        }
+    }
+}
+
+/// The hint of a segment, from its frames.
+fn make(file: &dyn DiskFile, segment: u32, end: u32) -> io::Result<Vec<u8>> {
+    let unsound = || io::Error::new(io::ErrorKind::InvalidData, "the segment does not hold");
+    let mut bytes = vec![0; wide(end)];
+    file.read_at(&mut bytes, 0)?;
+    let header = SegmentHeader::decode(&bytes).map_err(|_| unsound())?;
+    let mut head = HintHead {
+        segment,
+        first_sequence: header.first_sequence,
+        next_sequence: header.first_sequence,
+        generation: header.generation,
+        end,
+        durable_upto: Position::default(),
+    };
+    let mut body = Vec::with_capacity(bytes.len() / 4);
+    let mut at = SEGMENT_HEADER;
+    while at < end {
+        let (frame, records) = FrameHeader::read(&bytes[wide(at)..]).ok_or_else(unsound)?;
+        for raw in frame::records(records, at + FRAME_HEADER) {
+            frame::put_hint(&mut body, &raw.map_err(|_| unsound())?);
+        }
+        head.next_sequence = frame.sequence + 1;
+        head.generation = frame.generation;
+        head.durable_upto = head.durable_upto.max(frame.durable_upto);
+        at += frame.stride();
+    }
+    Ok(hint::encode(&head, &body))
+}
