@@ -6,8 +6,8 @@ use clap::builder::styling::AnsiColor;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, config, dead, dev, doctor, enqueue, generate, healthcheck, queues, quickstart, serve,
-    tasks, verify, work, workers,
+    backup, bench, config, dead, dev, doctor, enqueue, export, generate, healthcheck, import,
+    queues, quickstart, restore, serve, tasks, verify, work, workers,
 };
 
 const STYLES: Styles = Styles::styled()
@@ -69,8 +69,16 @@ pub enum Command {
     Bench(bench::Args),
     /// Check this machine and the server: disk, clock, limits, store
     Doctor(doctor::Args),
-    /// Check a data directory while no server uses it
+    /// Check a data directory that no server uses, or a backup
     Verify(verify::Args),
+    /// Take a backup of a running server, or of a data directory
+    Backup(backup::Args),
+    /// Make a data directory of a backup
+    Restore(restore::Args),
+    /// Write the tasks of a store as lines of JSON
+    Export(export::Args),
+    /// Enqueue the tasks that an export wrote, in any store
+    Import(import::Args),
     /// Ask a server whether it is ready, for container health checks
     Healthcheck(healthcheck::Args),
     /// Print a completion script for a shell

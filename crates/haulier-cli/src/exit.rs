@@ -6,7 +6,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use haulier_core::{Code, Error, Refusal};
-use haulier_embedded::OpenError;
+use haulier_embedded::{BackupError, OpenError};
 use haulier_server::StartError;
 
 use crate::{output, text};
@@ -169,11 +169,27 @@ impl From<StartError> for Failed {
 impl From<OpenError> for Failed {
     fn from(error: OpenError) -> Self {
         let exit = match error {
-            OpenError::Locked { .. } | OpenError::NewerFormat { .. } | OpenError::Options(_) => {
-                Exit::Config
-            }
+            OpenError::Locked { .. }
+            | OpenError::NewerFormat { .. }
+            | OpenError::Unfinished { .. }
+            | OpenError::Options(_) => Exit::Config,
             OpenError::Damaged { .. } => Exit::Damage,
             OpenError::Io { .. } => Exit::Io,
+        };
+        Self::new(exit, error.to_string())
+    }
+}
+
+/// The codes are those of a directory in the same state.
+impl From<BackupError> for Failed {
+    fn from(error: BackupError) -> Self {
+        let exit = match error {
+            BackupError::Open(error) => return error.into(),
+            BackupError::Damaged { .. } | BackupError::Unsound { .. } => Exit::Damage,
+            BackupError::Foreign(_) | BackupError::Io { .. } => Exit::Io,
+            BackupError::Newer { .. } | BackupError::Taken(_) | BackupError::ClockBehind(_) => {
+                Exit::Config
+            }
         };
         Self::new(exit, error.to_string())
     }

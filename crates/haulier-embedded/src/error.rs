@@ -36,6 +36,14 @@ pub enum OpenError {
         /// The newest format that is known.
         known: u32,
     },
+    /// A restore into it was interrupted.
+    #[error(
+        "a restore into {place} was interrupted; run `haulier restore` again with the same backup"
+    )]
+    Unfinished {
+        /// The directory.
+        place: String,
+    },
     /// An option makes no sense.
     #[error("{0}")]
     Options(String),

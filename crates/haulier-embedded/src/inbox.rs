@@ -8,12 +8,13 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use haulier_core::clock::Sleep;
-use haulier_core::{Error, Result, TaskId, Want, WorkerId};
+use haulier_core::{Error, Result, TaskId, Timestamp, Want, WorkerId};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::engine::{Command, Granted, Reply};
 use crate::log::Files;
+use crate::log::pin::Pinned;
 use crate::log::writer::Written;
 
 /// Kilobytes of calls that may wait; beyond it callers wait in turn.
@@ -28,6 +29,8 @@ pub enum Answered {
     Leases(Vec<Vec<Granted>>, Arc<Files>),
     /// Whether there was something.
     Noted(bool),
+    /// The log as it is, the generation, and the store's time.
+    Pinned(Pinned, u32, Timestamp),
 }
 
 /// Where the answer goes.
@@ -44,6 +47,8 @@ pub enum Ask {
     Get(Vec<TaskId>, Duration),
     /// For news for a worker, waiting for it.
     Watch(WorkerId, Duration),
+    /// To hold what is durable, for a backup.
+    Pin,
     /// To stop in good order.
     Close,
 }

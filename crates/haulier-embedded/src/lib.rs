@@ -22,9 +22,11 @@
 //! | `record`, `snapshot`, `parts`, `codec` | what is written, numbered for ever |
 //! | `log` | segments, frames, writer, recovery, cleaner, hints |
 //! | [`disk`] | the file system seam, real and simulated |
+//! | [`backup`](Backup) | backups, and stores made of them |
 //! | [`verify`](verify()) | offline check and repair |
 
 mod arrivals;
+mod backup;
 mod codec;
 mod cost;
 mod detail;
@@ -48,7 +50,13 @@ mod timers;
 mod verify;
 mod waiters;
 
+pub use backup::{
+    Archive, Backup, BackupError, Manifest, Restored, backup_directory, restore, restore_on,
+    verify_backup,
+};
 pub use error::{Fatal, OpenError};
 pub use open::Options;
 pub use store::EmbeddedStore;
-pub use verify::{Report, SegmentReport, repair, verify};
+pub use verify::{
+    Damage, HintState, Repaired, Report, SegmentReport, repair, verify, verify_archive,
+};

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use haulier_core::{Clock, StoreTime, limits};
 use tokio::sync::watch;
 
+use crate::backup::RESTORING;
 use crate::disk::Disk;
 use crate::engine::{Context, Engine, Now};
 use crate::error::{Fatal, OpenError};
@@ -100,6 +101,7 @@ pub fn open(disk: &Arc<dyn Disk>, options: Options) -> Result<Opened, OpenError>
     let io = |what: &str| OpenError::io(format!("{}: {what}", disk.place("")));
     let lock = disk.lock().map_err(io("the lock cannot be taken"))?;
     let Some(lock) = lock else { return Err(OpenError::Locked { place: disk.place("lock") }) };
+    refuse_unfinished(&**disk)?;
     let mut engine = Engine::new(options.payload_bytes_max, options.cache_bytes_max);
     let mut replay = Replay { engine: &mut engine, context: Context::default() };
     let found = recover(&**disk, &mut replay)?;
@@ -148,6 +150,19 @@ pub fn open(disk: &Arc<dyn Disk>, options: Options) -> Result<Opened, OpenError>
         .spawn(work)
         .map_err(io("no thread can be started"))?;
     Ok(Opened { inbox, failed, thread })
+}
+
+/// What a restore has not finished is no store.
+///
+/// # Errors
+/// A restore was interrupted there, or the directory cannot be read.
+pub fn refuse_unfinished(disk: &dyn Disk) -> Result<(), OpenError> {
+    let names = disk.list();
+    let names = names.map_err(OpenError::io(format!("{} cannot be read", disk.place(""))))?;
+    if names.iter().any(|name| name == RESTORING) {
+        return Err(OpenError::Unfinished { place: disk.place("") });
+    }
+    Ok(())
 }
 
 /// Whatever ends the engine's thread, nobody waits for it in vain.

@@ -199,6 +199,11 @@ impl Runner {
                     self.wait(now, Wish::Watch(worker), wait, reply);
                 }
             }
+            Ask::Pin => {
+                let pinned = self.log.pin();
+                let generation = self.engine.generation();
+                answer(reply, Ok(Answered::Pinned(pinned, generation, now.wall)));
+            }
             Ask::Close => self.close(reply)?,
         }
         Ok(())

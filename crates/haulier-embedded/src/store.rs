@@ -13,7 +13,7 @@ use haulier_core::{
     Beat, BeatReply, Capabilities, Cause, Changed, Control, Directive, Durability, Enqueued, Error,
     Failure, Filter, Include, Inspect, Lease, Maintain, NewTask, Outcome, Page, PageRequest, Queue,
     QueueName, QueueSettings, QueueStats, Result, SettingsPatch, Settled, Settlement, Swept,
-    TaskId, TaskView, Want, WorkerId, WorkerView, limits,
+    TaskId, TaskView, Timestamp, Want, WorkerId, WorkerView, limits,
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -24,6 +24,7 @@ use crate::engine::{Command, Granted, Offers, Reply};
 use crate::error::{Fatal, OpenError};
 use crate::inbox::{Answered, Ask, Inbox, unanswered};
 use crate::log::Files;
+use crate::log::pin::Pinned;
 use crate::open::{Options, open};
 use crate::resolve;
 
@@ -127,6 +128,14 @@ impl EmbeddedStore {
         let bytes = cost::memory(&command);
         match self.inner.inbox.ask(Ask::Command(command), bytes).await? {
             Answered::Reply(reply, files) => Ok((reply, files)),
+            other => Err(wrong(&other)),
+        }
+    }
+
+    /// The log as it is now, held, with the generation and the store's time.
+    pub(crate) async fn pin(&self) -> Result<(Pinned, u32, Timestamp)> {
+        match self.inner.inbox.ask(Ask::Pin, 0).await? {
+            Answered::Pinned(pinned, generation, now) => Ok((pinned, generation, now)),
             other => Err(wrong(&other)),
         }
     }

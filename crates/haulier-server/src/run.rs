@@ -131,7 +131,8 @@ impl Server {
             ..StoreOptions::default()
         };
         let own = store::open(config.store.as_str(), options).await?;
-        let server = Self::with(Arc::clone(&own.store), config, clock, system_entropy()?);
+        let mut server = Self::with(Arc::clone(&own.store), config, clock, system_entropy()?);
+        server.shared.own = Some(own.clone());
         Ok(Self { own: Some(own), ..server })
     }
 

@@ -7,7 +7,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use haulier::store::OpenStore;
 use haulier_core::{Capabilities, Clock, Entropy, Error, Store, TaskId, limits};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// The store, time, chance and the drain of one server.
@@ -22,12 +24,23 @@ pub struct Shared {
     /// Cancelled once the server drains: waiting calls answer at once, streams end after their last
     /// answer, no new lease is handed out.
     pub draining: CancellationToken,
+    /// The store as the server opened it, if it did: it can be backed up.
+    pub own: Option<OpenStore>,
+    /// One backup at a time: each keeps disk space from being used again.
+    pub backups: Arc<Semaphore>,
 }
 
 impl Shared {
     /// A server's shared parts; it does not drain yet.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { store, clock, entropy, draining: CancellationToken::new() }
+        Self {
+            store,
+            clock,
+            entropy,
+            draining: CancellationToken::new(),
+            own: None,
+            backups: Arc::new(Semaphore::new(1)),
+        }
     }
 
     /// What the store can keep.

@@ -10,6 +10,9 @@ use haulier_core::Code;
 use haulier_core::limits::PAYLOAD_BYTES_DEFAULT;
 use haulier_core::{Clock, Error, Store, SystemClock};
 
+#[cfg(feature = "embedded")]
+pub use haulier_embedded::Backup;
+
 /// How to open a store.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
@@ -130,6 +133,22 @@ impl OpenStore {
         }
     }
 
+    /// Begins a backup of everything that is durable now; see [`Backup`].
+    ///
+    /// # Errors
+    /// [`haulier_core::Code::NotSupported`] if the store keeps nothing, or that it has stopped.
+    #[cfg(feature = "embedded")]
+    pub async fn backup(&self) -> haulier_core::Result<Backup> {
+        match self.engine {
+            #[cfg(feature = "memory")]
+            Engine::Memory => Err(Error::new(
+                haulier_core::Code::NotSupported,
+                "a store in memory has no backup; export its tasks instead: haulier export",
+            )),
+            Engine::Embedded(ref store) => store.backup().await,
+        }
+    }
+
     /// Stops the store cleanly. Calls that come later fail as unavailable.
     ///
     /// # Errors
@@ -200,9 +219,10 @@ impl From<haulier_embedded::OpenError> for OpenError {
         let kind = match &error {
             Embedded::Damaged { .. } => Self::Damaged,
             Embedded::Io { .. } => Self::Io,
-            Embedded::Locked { .. } | Embedded::NewerFormat { .. } | Embedded::Options(_) => {
-                Self::Refused
-            }
+            Embedded::Locked { .. }
+            | Embedded::NewerFormat { .. }
+            | Embedded::Unfinished { .. }
+            | Embedded::Options(_) => Self::Refused,
         };
         kind(error.into())
     }

@@ -61,7 +61,7 @@ impl Args {
 }
 
 /// `host:port` of the first URL.
-fn address(urls: &str) -> Result<&str> {
+pub fn address(urls: &str) -> Result<&str> {
     let url = urls.split(',').next().unwrap_or(urls).trim();
     let Some(rest) = url.strip_prefix("http://") else {
         let shown = text::short(url, 60);

@@ -5,6 +5,8 @@ mod examples;
 #[cfg(test)]
 mod exec;
 #[cfg(test)]
+mod keep;
+#[cfg(test)]
 mod kit;
 #[cfg(test)]
 mod quickstart;

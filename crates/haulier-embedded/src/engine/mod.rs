@@ -5,6 +5,7 @@
 //! no thread, no clock, no file and no socket. A recovery feeds the same records to
 //! [`Engine::replay`], which changes the state through the same functions ([`change`]).
 
+mod audit;
 mod beat;
 mod change;
 mod control;

@@ -10,6 +10,7 @@
 //! | [`recover`] | opening: where the log ends, and what was cut |
 //! | [`cleaner`] | giving the oldest segment back |
 //! | [`hint`], [`clerk`] | a sealed segment without its payloads, and who writes it |
+//! | [`pin`] | the durable log of one moment, held for a backup |
 //!
 //! One file stands ready for the next segment at all times. It is the reserve: when it cannot be
 //! made because the disk is full, new tasks are refused, while settling, cancelling and deleting go
@@ -20,6 +21,7 @@ pub mod cleaner;
 pub mod clerk;
 pub mod frame;
 pub mod hint;
+pub mod pin;
 pub mod reader;
 pub mod recover;
 mod tail;

@@ -11,7 +11,7 @@ use haulier_core::{
     WorkerId,
 };
 use haulier_embedded::disk::{Disk, RealDisk, SimDisk};
-use haulier_embedded::{EmbeddedStore, OpenError, Options, repair, verify};
+use haulier_embedded::{EmbeddedStore, OpenError, Options, Repaired, repair, verify};
 use tempfile::TempDir;
 
 use crate::rig::small;
@@ -298,11 +298,12 @@ async fn a_check_finds_a_sound_directory_sound_and_a_damaged_one_damaged() {
     assert!(report.is_sound() && report.closed && !report.unfinished_tail, "{report}");
     assert_eq!(report.records["accepted"], 60);
     assert!(report.segments.len() > 1, "{report}");
-    assert!(!repair(directory.path()).must(), "there is nothing to repair");
+    assert_eq!(repair(directory.path()).must(), Repaired::default(), "there is nothing to repair");
     let disk = RealDisk::at(directory.path());
     let file = disk.open("0000000001.segment").must();
     file.write_at(&[0xff; 1], 900).must();
     let found = verify(directory.path()).must();
     assert!(!found.is_sound(), "{found}");
-    assert!(found.damage[0].contains("checksum"), "{found}");
+    assert!(found.damage[0].what.contains("checksum"), "{found}");
+    assert_eq!(found.damage[0].tasks.len(), 1, "{found}");
 }

@@ -2,6 +2,7 @@
 
 mod crash;
 mod faults;
+mod keep;
 mod rig;
 
 mod plain {

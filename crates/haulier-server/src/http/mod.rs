@@ -4,6 +4,7 @@
 //! store or the policy should. Paths below [`BASE`] are the interface; health, description and
 //! pages stand beside it.
 
+mod backup;
 mod body;
 mod change;
 mod delivery;
@@ -88,6 +89,7 @@ fn interface() -> Router<App> {
         .route("/workers", get(queues::list_workers))
         .route("/workers/{worker}", post(queues::direct))
         .route("/about", get(health::about))
+        .route("/backup", post(backup::take))
 }
 
 /// Wraps every call, of whichever protocol: id and errors outermost, then panics, then the guard.

@@ -6,7 +6,7 @@ use utoipa::OpenApi;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::{Content, Ref, RefOr, Response, Schema};
 
-use super::{change, health, queues, tasks, work};
+use super::{backup, change, health, queues, tasks, work};
 use crate::api;
 
 /// What the description is made from.
@@ -27,7 +27,7 @@ use crate::api;
         tasks::list_dead, change::rerun_dead, change::delete_dead,
         queues::list, queues::show, queues::configure,
         queues::list_workers, queues::run_worker, queues::quiet_worker, queues::stop_worker,
-        health::about, health::live, health::ready,
+        health::about, health::live, health::ready, backup::take,
     ),
     components(schemas(api::Problem)),
     tags(

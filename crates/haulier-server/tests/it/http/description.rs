@@ -45,7 +45,7 @@ async fn every_call_that_is_described_is_served() {
             assert!(!text.contains("there is no call"), "{method} {path}: {text}");
         }
     }
-    assert_eq!(calls, 26);
+    assert_eq!(calls, 27);
 }
 
 #[tokio::test]
