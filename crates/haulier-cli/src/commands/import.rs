@@ -58,8 +58,8 @@ pub struct Tally {
     pub refused: u64,
     /// Tasks that were final, and that nobody wanted to run again.
     pub left_out: u64,
-    #[serde(skip)]
-    refused_for_good: u64,
+    /// Of those that were refused, those that would be refused again.
+    pub refused_for_good: u64,
 }
 
 impl Args {
