@@ -22,7 +22,7 @@ use haulier_embedded::{EmbeddedStore, Options};
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Clients at work at a time, each on a whole lifecycle.
-const CLIENTS: u64 = 4;
+const CLIENTS: u64 = 8;
 
 struct Plan {
     tasks: u64,
@@ -92,10 +92,17 @@ fn number(count: u64) -> f64 {
     small(count).or_else(|_| small(count / 1_000).map(|kilo| kilo * 1_000.0)).unwrap_or(f64::MAX)
 }
 
-fn task(clock: &dyn Clock, entropy: &SeededEntropy, queue: &str) -> Result<NewTask, Failure> {
-    let payload = Payload::new(vec![b'x'; 200], Payload::BINARY);
-    let id = TaskId::generate(clock, entropy);
-    let mut task = NewTask::new(id, Kind::new("bench.noop")?, payload);
+fn task(clock: &dyn Clock, entropy: &SeededEntropy, like: &NewTask) -> NewTask {
+    let payload = Payload::new(vec![b'x'; 200], like.payload.content_type.clone());
+    let mut task = NewTask::new(TaskId::generate(clock, entropy), like.kind.clone(), payload);
+    task.queue = like.queue.clone();
+    task
+}
+
+/// What all tasks of a queue have in common.
+fn like(queue: &str) -> Result<NewTask, Failure> {
+    let payload = Payload::new(Vec::new(), Payload::BINARY);
+    let mut task = NewTask::new(TaskId::from_bytes([0; 16]), Kind::new("bench.noop")?, payload);
     task.queue = QueueName::new(queue)?;
     Ok(task)
 }
@@ -106,9 +113,10 @@ async fn fill(
     entropy: &SeededEntropy,
     plan: &Plan,
 ) -> Result<(), Failure> {
+    let like = like("standing")?;
     for _ in 0..plan.standing.div_ceil(plan.batch) {
-        let batch = (0..plan.batch).map(|_| task(clock, entropy, "standing"));
-        store.enqueue(batch.collect::<Result<_, _>>()?).await?;
+        let batch = (0..plan.batch).map(|_| task(clock, entropy, &like));
+        store.enqueue(batch.collect()).await?;
     }
     Ok(())
 }
@@ -123,14 +131,15 @@ async fn live(
 ) -> Result<(), Failure> {
     let entropy = SeededEntropy::from_u64(number + 2);
     let worker = WorkerId::new(format!("bench-{number}"))?;
+    let like = like("flow")?;
     let mut owed = 0;
     for _ in 0..calls {
-        let new = (0..batch).map(|_| task(&*clock, &entropy, "flow"));
-        store.enqueue(new.collect::<Result<_, _>>()?).await?;
+        let new = (0..batch).map(|_| task(&*clock, &entropy, &like));
+        store.enqueue(new.collect()).await?;
         owed += batch;
         while owed > 0 {
             let most = u32::try_from(owed.min(batch))?;
-            let want = Want::new(worker.clone(), QueueName::new("flow")?, most);
+            let want = Want::new(worker.clone(), like.queue.clone(), most);
             let leases = store.lease(vec![want], Duration::from_secs(10)).await?.remove(0);
             owed -= leases.len() as u64;
             let end = |lease: Lease| Settlement {

@@ -1,7 +1,6 @@
 //! The order in which tasks arrived, for listings. It holds slot numbers only, in blocks that know
 //! from when to when. An entry whose slot was emptied, or taken by a task of another time, means
-//! nothing; blocks are looked through in turn, a little with every task that goes, so that what
-//! means nothing stays little and nobody waits for it.
+//! nothing; a block is looked through when half of its tasks are gone, so that nobody waits for it.
 
 use std::collections::VecDeque;
 
@@ -11,14 +10,14 @@ use crate::index::SlotId;
 
 /// Entries of a block; more only if they arrived in one moment.
 const BLOCK: usize = 1_024;
-/// Entries that are looked at for every task that goes.
-const LOOKED_AT: usize = 2;
 
 #[derive(Debug)]
 struct Block {
     from: Timestamp,
     to: Timestamp,
     slots: Vec<SlotId>,
+    /// How many of its tasks are gone since it was looked through.
+    gone: usize,
 }
 
 impl Block {
@@ -39,14 +38,14 @@ impl Block {
 #[derive(Debug, Default)]
 pub struct Arrivals {
     blocks: VecDeque<Block>,
-    /// The block that is looked through next, and how much was saved up for it.
-    turn: usize,
-    saved: usize,
+    /// Something came late, as only a recovery meets it.
+    mixed: bool,
 }
 
 impl Arrivals {
-    /// A task arrived, not before those that are there.
+    /// A task arrived. Until [`Arrivals::is_mixed`] is mended, those that came late may be missing.
     pub fn push(&mut self, at: Timestamp, slot: SlotId) {
+        self.mixed |= self.blocks.back().is_some_and(|block| at < block.to);
         match self.blocks.back_mut() {
             Some(block) if block.slots.len() < BLOCK || at <= block.to => {
                 block.to = block.to.max(at);
@@ -55,7 +54,7 @@ impl Arrivals {
             _ => {
                 let mut slots = Vec::with_capacity(BLOCK);
                 slots.push(slot);
-                self.blocks.push_back(Block { from: at, to: at, slots });
+                self.blocks.push_back(Block { from: at, to: at, slots, gone: 0 });
             }
         }
     }
@@ -74,37 +73,60 @@ impl Arrivals {
         self.blocks.get(number).map_or_else(Vec::new, |block| block.current(arrived))
     }
 
-    /// A task is gone: time to look for entries that mean nothing.
-    pub fn leave(&mut self, arrived: impl Fn(SlotId) -> Option<Timestamp>) {
-        self.saved += LOOKED_AT;
-        if self.turn >= self.blocks.len() {
-            self.turn = 0;
-        }
-        let Some(block) = self.blocks.get_mut(self.turn) else { return };
-        if self.saved < block.slots.len() {
+    /// A task that arrived then is gone: a block that lost half is looked through.
+    pub fn leave(&mut self, at: Timestamp, arrived: impl Fn(SlotId) -> Option<Timestamp>) {
+        let Some(number) = self.block_of(at) else { return };
+        let block = &mut self.blocks[number];
+        block.gone += 1;
+        if 2 * block.gone < block.slots.len() {
             return;
         }
-        self.saved = 0;
         let current = block.current(arrived);
+        block.gone = 0;
         block.slots.clear();
         block.slots.extend(current.into_iter().map(|(_, slot)| slot));
         if block.slots.is_empty() {
-            self.blocks.remove(self.turn);
-        } else if !self.join_the_one_before() {
-            self.turn += 1;
+            self.blocks.remove(number);
+        } else {
+            self.join_the_one_before(number);
         }
     }
 
-    /// Small neighbours become one.
-    fn join_the_one_before(&mut self) -> bool {
-        let Some(before) = self.turn.checked_sub(1) else { return false };
-        if self.blocks[before].slots.len() + self.blocks[self.turn].slots.len() > BLOCK {
-            return false;
+    /// The block of that time, looked for from the newest on, where most come and go.
+    fn block_of(&self, at: Timestamp) -> Option<usize> {
+        let len = self.blocks.len();
+        let mut step = 1;
+        while step < len && self.blocks[len - step].from > at {
+            step *= 2;
         }
-        let Some(block) = self.blocks.remove(self.turn) else { return false };
-        self.blocks[before].to = block.to;
-        self.blocks[before].slots.extend(block.slots);
-        true
+        let (mut begin, mut end) = (len - step.min(len), len);
+        while begin < end {
+            let middle = usize::midpoint(begin, end);
+            if self.blocks[middle].from <= at {
+                begin = middle + 1;
+            } else {
+                end = middle;
+            }
+        }
+        begin.checked_sub(1)
+    }
+
+    /// Small neighbours become one.
+    fn join_the_one_before(&mut self, number: usize) {
+        let Some(before) = number.checked_sub(1) else { return };
+        if self.blocks[before].slots.len() + self.blocks[number].slots.len() > BLOCK {
+            return;
+        }
+        let Some(block) = self.blocks.remove(number) else { return };
+        let before = &mut self.blocks[before];
+        before.to = block.to;
+        before.gone += block.gone;
+        before.slots.extend(block.slots);
+    }
+
+    /// Whether something arrived before what was there already: it is to be built again then.
+    pub const fn is_mixed(&self) -> bool {
+        self.mixed
     }
 
     /// Begins again with these, which may come in any order.
@@ -131,10 +153,13 @@ mod tests {
         // All but every thousandth are gone.
         let arrived =
             |slot: SlotId| slot.is_multiple_of(1_000).then_some(Timestamp(u64::from(slot)));
-        (0..50_000).for_each(|_| arrivals.leave(arrived));
+        for slot in (0..50_000).filter(|slot: &u32| !slot.is_multiple_of(1_000)) {
+            arrivals.leave(Timestamp(u64::from(slot)), arrived);
+        }
         let left: usize = arrivals.blocks.iter().map(|block| block.slots.len()).sum();
-        assert_eq!((left, arrivals.blocks.len()), (50, 1));
-        let found = arrivals.block(0, arrived);
-        assert!(found.iter().map(|(_, slot)| *slot).eq((0..50).map(|number| number * 1_000)));
+        assert!(left < 2 * 50 + 2 && arrivals.blocks.len() < 4, "{left} are left");
+        let blocks = 0..arrivals.blocks.len();
+        let found = blocks.flat_map(|number| arrivals.block(number, arrived));
+        assert!(found.map(|(_, slot)| slot).eq((0..50).map(|number| number * 1_000)));
     }
 }

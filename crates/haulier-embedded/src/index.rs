@@ -9,12 +9,14 @@
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashMap;
+use hashbrown::hash_table::{Entry, HashTable};
 use haulier_core::{DeadReason, State, TaskId, Timestamp};
 
 use crate::arrivals::Arrivals;
-use crate::codec::{narrow, wide};
+use crate::codec::wide;
 use crate::place::Extent;
+use crate::slab::Slab;
 
 /// The number of a slot, reused when its task is gone.
 pub type SlotId = u32;
@@ -155,49 +157,26 @@ impl Slot {
     }
 }
 
-/// Slots of a chunk.
-const CHUNK: usize = 4_096;
+/// Tables that ids are spread over: by the time that they tell, in steps of four seconds, and by
+/// their hash.
+const TABLES: usize = TIMES * HASHES;
+const TIMES: usize = 32;
+const HASHES: usize = 32;
 
-/// Slots by number, in chunks that never move.
-#[derive(Debug, Default)]
-struct Slots {
-    chunks: Vec<Vec<Slot>>,
-}
-
-impl Slots {
-    fn push(&mut self, slot: Slot) -> SlotId {
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
-            self.chunks.push(Vec::with_capacity(CHUNK));
-        }
-        let before = (self.chunks.len() - 1) * CHUNK;
-        let Some(chunk) = self.chunks.last_mut() else { return NONE };
-        chunk.push(slot);
-        narrow(before + chunk.len() - 1)
-    }
-
-    fn get(&self, slot: SlotId) -> &Slot {
-        &self.chunks[wide(slot) / CHUNK][wide(slot) % CHUNK]
-    }
-
-    fn get_mut(&mut self, slot: SlotId) -> &mut Slot {
-        &mut self.chunks[wide(slot) / CHUNK][wide(slot) % CHUNK]
-    }
-}
-
-/// Tables that ids are spread over.
-const TABLES: usize = 256;
-
-/// The table that a hash belongs to: by bits that the table itself does not look at.
-fn table_of(hash: u64) -> usize {
+/// The table of an id. Ids that were made together stand together, so that tasks that come and go
+/// touch little memory, however many wait. An id that tells no time is spread by chance.
+fn table_of(id: TaskId, hash: u64) -> usize {
+    let [_, _, _, a, b, ..] = id.to_bytes();
+    // A table looks at the lowest and the highest bits of the hash.
     let [.., byte, _, _, _, _] = hash.to_be_bytes();
-    usize::from(byte)
+    let time = usize::from(u16::from_be_bytes([a, b]) >> 4) % TIMES;
+    time * HASHES + usize::from(byte) % HASHES
 }
 
 /// All slots.
 #[derive(Debug)]
 pub struct Index {
-    slots: Slots,
-    free: Vec<SlotId>,
+    slots: Slab<Slot>,
     by_id: Vec<HashTable<SlotId>>,
     hasher: RandomState,
     arrivals: Arrivals,
@@ -209,8 +188,7 @@ pub struct Index {
 impl Default for Index {
     fn default() -> Self {
         Self {
-            slots: Slots::default(),
-            free: Vec::new(),
+            slots: Slab::default(),
             by_id: (0..TABLES).map(|_| HashTable::new()).collect(),
             hasher: RandomState::default(),
             arrivals: Arrivals::default(),
@@ -223,13 +201,13 @@ impl Default for Index {
 impl std::ops::Index<SlotId> for Index {
     type Output = Slot;
     fn index(&self, slot: SlotId) -> &Slot {
-        self.slots.get(slot)
+        &self.slots[slot]
     }
 }
 
 impl std::ops::IndexMut<SlotId> for Index {
     fn index_mut(&mut self, slot: SlotId) -> &mut Slot {
-        self.slots.get_mut(slot)
+        &mut self.slots[slot]
     }
 }
 
@@ -242,47 +220,48 @@ impl Index {
     /// The slot of a task.
     pub fn find(&self, id: TaskId) -> Option<SlotId> {
         let hash = self.hasher.hash_one(id);
-        let same = |slot: &SlotId| self.slots.get(*slot).id == id;
-        self.by_id[table_of(hash)].find(hash, same).copied()
+        let same = |slot: &SlotId| self.slots[*slot].id == id;
+        self.by_id[table_of(id, hash)].find(hash, same).copied()
     }
 
-    /// Takes a slot for a task whose id is not there yet.
-    pub fn insert(&mut self, slot: Slot) -> SlotId {
+    /// Takes a slot for a task; `None` if its id is there already.
+    pub fn insert(&mut self, slot: Slot) -> Option<SlotId> {
         let (id, at) = (slot.id, slot.enqueued_at());
-        let number = if let Some(number) = self.free.pop() {
-            *self.slots.get_mut(number) = slot;
-            number
-        } else {
-            self.slots.push(slot)
-        };
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        let rehash = |slot: &SlotId| hasher.hash_one(slots.get(*slot).id);
+        let (slots, hasher) = (&mut self.slots, &self.hasher);
         let hash = hasher.hash_one(id);
-        self.by_id[table_of(hash)].insert_unique(hash, number, rehash);
+        let table = &mut self.by_id[table_of(id, hash)];
+        let same = |other: &SlotId| slots[*other].id == id;
+        let rehash = |other: &SlotId| hasher.hash_one(slots[*other].id);
+        let Entry::Vacant(place) = table.entry(hash, same, rehash) else { return None };
+        let number = slots.insert(slot);
+        place.insert(number);
         self.arrivals.push(at, number);
         self.len += 1;
-        number
+        Some(number)
     }
 
     /// Empties a slot and returns what it held.
     pub fn remove(&mut self, slot: SlotId) -> Slot {
         self.forget_due(slot);
-        let removed = self.slots.get(slot).clone();
+        let removed = self.slots[slot].clone();
         let hash = self.hasher.hash_one(removed.id);
-        if let Ok(entry) = self.by_id[table_of(hash)].find_entry(hash, |found| *found == slot) {
+        if let Ok(entry) =
+            self.by_id[table_of(removed.id, hash)].find_entry(hash, |found| *found == slot)
+        {
             entry.remove();
         }
-        self.slots.get_mut(slot).segment = 0;
-        self.free.push(slot);
+        self.slots[slot].segment = 0;
+        self.slots.free(slot);
         self.len -= 1;
         let slots = &self.slots;
-        self.arrivals.leave(|slot| slots.get(slot).arrived());
+        let arrived = |slot: SlotId| slots[slot].arrived();
+        self.arrivals.leave(removed.enqueued_at(), arrived);
         removed
     }
 
     /// When a task became or becomes available.
     pub fn due_at(&self, slot: SlotId) -> Timestamp {
-        let place = self.slots.get(slot);
+        let place = &self.slots[slot];
         let elsewhere = place.marks.0 & Marks::DUE_ELSEWHERE != 0;
         let due = elsewhere.then(|| self.due.get(&slot).copied()).flatten();
         due.unwrap_or_else(|| place.enqueued_at())
@@ -290,7 +269,7 @@ impl Index {
 
     /// Moves the due time of a task.
     pub fn set_due(&mut self, slot: SlotId, due_at: Timestamp) {
-        let place = self.slots.get_mut(slot);
+        let place = &mut self.slots[slot];
         if due_at == place.enqueued_at() {
             return self.forget_due(slot);
         }
@@ -299,7 +278,7 @@ impl Index {
     }
 
     fn forget_due(&mut self, slot: SlotId) {
-        let marks = &mut self.slots.get_mut(slot).marks;
+        let marks = &mut self.slots[slot].marks;
         if marks.0 & Marks::DUE_ELSEWHERE != 0 {
             marks.set(Marks::DUE_ELSEWHERE, 0);
             self.due.remove(&slot);
@@ -308,6 +287,9 @@ impl Index {
 
     /// Puts arrivals in order after a recovery, which meets moved tasks late.
     pub fn sort_arrivals(&mut self) {
+        if !self.arrivals.is_mixed() {
+            return;
+        }
         let mut arrivals = std::mem::take(&mut self.arrivals);
         arrivals.rebuild(self.iter().map(|(number, slot)| (slot.enqueued_at(), number)));
         self.arrivals = arrivals;
@@ -315,14 +297,14 @@ impl Index {
 
     /// Every slot that holds a task.
     pub fn iter(&self) -> impl Iterator<Item = (SlotId, &Slot)> {
-        (0..).zip(self.slots.chunks.iter().flatten()).filter(|(_, slot)| slot.is_taken())
+        self.slots.iter().filter(|(_, slot)| slot.is_taken())
     }
 
     /// Tasks newest first, by (accepted, id) descending, that come after `(at, id)`.
     pub fn newest(&self, after: Option<(Timestamp, TaskId)>) -> impl Iterator<Item = SlotId> {
         let end = self.arrivals.blocks_until(after.map_or(Timestamp(u64::MAX), |(at, _)| at));
         let blocks = (0..end).rev().map(|number| {
-            let block = self.arrivals.block(number, |slot| self.slots.get(slot).arrived());
+            let block = self.arrivals.block(number, |slot| self.slots[slot].arrived());
             let key = |(at, slot): (Timestamp, SlotId)| (at, self[slot].id, slot);
             let mut block: Vec<_> = block.into_iter().map(key).collect();
             block.sort_unstable_by(|a, b| b.cmp(a));
@@ -360,10 +342,11 @@ mod tests {
     #[test]
     fn an_emptied_slot_is_used_again_and_its_old_task_is_not_found() {
         let mut index = Index::default();
-        let first = index.insert(slot(1, 1));
+        let first = index.insert(slot(1, 1)).unwrap();
         index.remove(first);
         assert_eq!(index.find(TaskId::from_bytes([1; 16])), None);
-        assert_eq!(index.insert(slot(2, 1)), first);
+        assert_eq!(index.insert(slot(2, 1)), Some(first));
+        assert_eq!(index.insert(slot(2, 1)), None, "it is there");
         assert_eq!(index.newest(None).collect::<Vec<_>>(), [first]);
         assert_eq!(index.len(), 1);
     }

@@ -69,6 +69,8 @@ pub struct Remembered {
     batches: VecDeque<Batch>,
     len: usize,
     hasher: RandomState,
+    /// No id is larger.
+    largest: Option<TaskId>,
     /// The time that windows are counted to.
     now: Timestamp,
 }
@@ -81,6 +83,7 @@ impl Remembered {
         }
         let Some(batch) = self.batches.back_mut() else { return };
         batch.push(&self.hasher, id, at, segment);
+        self.largest = self.largest.max(Some(id));
         self.len += 1;
         while self.len > limits::DEDUP_IDS_MAX {
             self.forget_oldest();
@@ -89,6 +92,7 @@ impl Remembered {
 
     fn forget_oldest(&mut self) {
         self.len -= self.batches.pop_front().map_or(0, |batch| batch.gone.len());
+        self.largest = self.batches.iter().map(|batch| batch.largest).max();
     }
 
     /// How many ids are held, those included whose window is over.
@@ -98,6 +102,9 @@ impl Remembered {
 
     /// Whether an id is remembered.
     pub fn contains(&self, id: TaskId) -> bool {
+        if Some(id) > self.largest {
+            return false;
+        }
         let hash = self.hasher.hash_one(id);
         self.batches.iter().any(|batch| batch.contains(hash, id, self.now))
     }

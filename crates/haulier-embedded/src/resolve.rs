@@ -62,7 +62,7 @@ pub fn enqueued(files: &Files, answer: Answer) -> Result<Enqueued> {
         Answer::Known(enqueued) => Ok(enqueued),
         Answer::Compare { there, state, came } => {
             let there = task(files, &there).map_err(damaged)?;
-            Ok(if there.is_same_work(&came.task) {
+            Ok(if there.is_same_work(&came) {
                 engine::existing(came.id, Some(state))
             } else {
                 engine::id_conflict(came.id)

@@ -478,6 +478,7 @@ impl Runner {
         if open {
             return false;
         }
+        self.log.finish_hints();
         let mut calls = std::mem::take(&mut self.calls);
         calls.extend(self.inbox.close());
         for call in calls {

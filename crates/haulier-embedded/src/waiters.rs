@@ -128,7 +128,7 @@ impl Waiters {
 
     /// Who waits for the end of a task.
     pub fn for_task(&self, id: TaskId) -> Vec<u64> {
-        at(&self.tasks, &id)
+        if self.tasks.is_empty() { Vec::new() } else { at(&self.tasks, &id) }
     }
 
     /// Who waits for news for a worker.

@@ -3,6 +3,7 @@
 
 use haulier_core::{State, StateCounts, TaskId};
 
+use crate::detail::Detail;
 use crate::engine::Engine;
 use crate::place::Extent;
 
@@ -29,7 +30,7 @@ impl Engine {
             *audit.counts.slot(state) += 1;
             let queue = crate::codec::wide(self.lines.get(place.line).queue);
             *by_queue[queue].slot(state) += 1;
-            let detail = self.details.get(&slot);
+            let detail = self.details.get(slot);
             let leased = detail.is_some_and(|detail| detail.lease.is_some());
             let finished = detail.is_some_and(|detail| detail.finished_at.is_some());
             if leased != (state == State::Running) {
@@ -56,7 +57,7 @@ impl Engine {
         };
         let mut owners = Vec::new();
         for (slot, place) in self.index.iter() {
-            let more = self.details.get(&slot).into_iter().flat_map(|detail| detail.extents());
+            let more = self.details.get(slot).into_iter().flat_map(Detail::extents);
             let needed = std::iter::once(place.definition()).chain(more).filter(within);
             owners.extend(needed.map(|extent| (place.id, extent)));
         }

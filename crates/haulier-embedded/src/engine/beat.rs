@@ -75,7 +75,7 @@ impl Engine {
         all: &mut HashMap<SlotId, Steps<'a>>,
     ) -> Result<(), Refusal> {
         let Some(slot) = self.index.find(beat.key.task) else { return Ok(()) };
-        let Some(detail) = self.details.get(&slot) else { return Ok(()) };
+        let Some(detail) = self.details.get(slot) else { return Ok(()) };
         if detail.lease.is_none() || detail.epoch != beat.key.epoch {
             return Ok(());
         }
@@ -115,7 +115,7 @@ impl Engine {
         let id = beat.key.task;
         let Some(slot) = self.index.find(id) else { return Held::Stale };
         let running = self.index[slot].state() == State::Running;
-        let Some(detail) = self.details.get_mut(&slot).filter(|_| running) else {
+        let Some(detail) = self.details.get_mut(slot).filter(|_| running) else {
             return Held::Stale;
         };
         let current = detail.epoch == beat.key.epoch;
@@ -138,7 +138,7 @@ impl Engine {
         let cancel = detail.cancel_requested;
         self.set_lease_timer(slot);
         for checkpoint in beat.checkpoints {
-            if self.details.get(&slot).is_some_and(|detail| {
+            if self.details.get(slot).is_some_and(|detail| {
                 detail.checkpoints.iter().any(|step| step.name == checkpoint.name)
             }) {
                 continue;

@@ -1,7 +1,7 @@
 //! The only functions that change a task. Commands and recovery both come through here, so that
 //! what a restart finds is what was there.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use haulier_core::{
@@ -24,8 +24,9 @@ use crate::timers::{Purpose, Timer};
 pub struct Live {
     /// Bytes that a copy of everything would take, about.
     pub bytes: u64,
-    /// Tasks whose definition stands in a segment.
-    tasks: BTreeMap<u32, u64>,
+    /// Tasks whose definition stands in a segment, from the oldest one that is needed on.
+    tasks: VecDeque<u64>,
+    oldest: u32,
 }
 
 impl Live {
@@ -35,16 +36,28 @@ impl Live {
     /// A task stands on this definition.
     pub fn add(&mut self, definition: Extent) {
         self.bytes += Self::RECORD_BYTES + parts::footprint(wide(definition.len));
-        *self.tasks.entry(definition.segment).or_default() += 1;
+        if self.tasks.is_empty() {
+            self.oldest = definition.segment;
+        }
+        while definition.segment < self.oldest {
+            self.oldest -= 1;
+            self.tasks.push_front(0);
+        }
+        let at = wide(definition.segment - self.oldest);
+        if at >= self.tasks.len() {
+            self.tasks.resize(at + 1, 0);
+        }
+        self.tasks[at] += 1;
     }
 
     fn sub(&mut self, definition: Extent) {
         self.bytes -= Self::RECORD_BYTES + parts::footprint(wide(definition.len));
-        if let Some(count) = self.tasks.get_mut(&definition.segment) {
+        if let Some(count) = self.tasks.get_mut(wide(definition.segment - self.oldest)) {
             *count -= 1;
-            if *count == 0 {
-                self.tasks.remove(&definition.segment);
-            }
+        }
+        while self.tasks.front() == Some(&0) {
+            self.tasks.pop_front();
+            self.oldest += 1;
         }
     }
 
@@ -56,7 +69,7 @@ impl Live {
 
     /// The oldest segment that a task needs.
     pub fn oldest(&self) -> Option<u32> {
-        self.tasks.first_key_value().map(|(segment, _)| *segment)
+        (!self.tasks.is_empty()).then_some(self.oldest)
     }
 }
 
@@ -75,15 +88,15 @@ pub fn nanos(duration: Duration) -> u64 {
 }
 
 impl Engine {
-    /// A task is there.
+    /// A task is there, unless one of its id is already.
     pub(super) fn accept(
         &mut self,
         now: Timestamp,
         line: u32,
         accepted: &Accepted,
         definition: Extent,
-    ) -> SlotId {
-        let slot = self.index.insert(Slot::new(accepted.id, definition, line, now));
+    ) -> Option<SlotId> {
+        let slot = self.index.insert(Slot::new(accepted.id, definition, line, now))?;
         self.live.add(definition);
         self.lines.join(line);
         let queue = self.lines.queue_of_mut(line);
@@ -99,7 +112,7 @@ impl Engine {
         let at_once = accepted.due_at <= now;
         let state = if at_once { State::Available } else { State::Scheduled };
         self.place(now, slot, (state, None), accepted.due_at);
-        slot
+        Some(slot)
     }
 
     pub(super) fn set_expiry(&mut self, slot: SlotId, expires_at: Option<Timestamp>) {
@@ -119,7 +132,7 @@ impl Engine {
 
     /// A task that is done again, or read again, holds its key again unless another one has it now.
     pub(super) fn hold_key_again(&mut self, now: Timestamp, slot: SlotId) {
-        let Some(detail) = self.details.get(&slot) else { return };
+        let Some(detail) = self.details.get(slot) else { return };
         let Some(key) = detail.unique.as_ref().map(|unique| unique.key.clone()) else { return };
         let queue = self.lines.get(self.index[slot].line).queue;
         if self.key_holder(now, queue, &key).is_none() {
@@ -158,7 +171,7 @@ impl Engine {
         let standing = (change.standing.state, change.standing.reason);
         if change.happened == Happened::Due {
             // Nothing but its place changes, so a burst of due tasks costs no memory.
-            if let Some(detail) = self.details.get_mut(&slot) {
+            if let Some(detail) = self.details.get_mut(slot) {
                 detail.note(&change.standing);
             }
             let due_at = self.index.due_at(slot);
@@ -167,7 +180,7 @@ impl Engine {
         if change.happened == Happened::Rerun {
             self.leave_completed(slot);
         }
-        let detail = self.details.entry(slot).or_default();
+        let detail = self.details.entry(slot);
         let before = detail.footprint();
         match change.happened {
             Happened::Leased => {
@@ -207,7 +220,7 @@ impl Engine {
 
     /// Sets the timer that ends a lease; an earlier one means nothing any more.
     pub(super) fn set_lease_timer(&mut self, slot: SlotId) {
-        let detail = self.details.get_mut(&slot);
+        let detail = self.details.get_mut(slot);
         let Some(lease) = detail.and_then(|detail| detail.lease.as_mut()) else { return };
         self.timer_count += 1;
         lease.timer = self.timer_count;
@@ -259,7 +272,7 @@ impl Engine {
     }
 
     fn finish(&mut self, now: Timestamp, slot: SlotId) {
-        let detail = self.details.entry(slot).or_default();
+        let detail = self.details.entry(slot);
         detail.finished_at = Some(now);
         if !detail.started {
             // Whoever started it has taken it from there.
@@ -278,7 +291,7 @@ impl Engine {
         let place = &self.index[slot];
         let (line, state) = (place.line, place.state());
         let queue = self.lines.queue_of_mut(line);
-        let Some(detail) = self.details.get_mut(&slot) else { return };
+        let Some(detail) = self.details.get_mut(slot) else { return };
         let forget_at = detail.forget_at(place, &queue.settings.retain);
         let held_until = detail.held_until(place.enqueued_at());
         if state == State::Completed && held_until > now {
@@ -302,7 +315,7 @@ impl Engine {
 
     /// A completed task holds no key any more: it may go by count.
     pub(super) fn free_key(&mut self, now: Timestamp, slot: SlotId) {
-        let Some(detail) = self.details.get(&slot) else { return };
+        let Some(detail) = self.details.get(slot) else { return };
         let place = &self.index[slot];
         if detail.keeping == Keeping::Held && detail.held_until(place.enqueued_at()) <= now {
             let line = place.line;
@@ -327,7 +340,7 @@ impl Engine {
     }
 
     fn leave_completed(&mut self, slot: SlotId) {
-        let Some(detail) = self.details.get_mut(&slot) else { return };
+        let Some(detail) = self.details.get_mut(slot) else { return };
         let keeping = std::mem::take(&mut detail.keeping);
         self.leave_kept(slot, keeping);
     }
@@ -349,7 +362,7 @@ impl Engine {
     pub(super) fn forget_at(&self, slot: SlotId) -> Timestamp {
         let place = &self.index[slot];
         let retain = &self.lines.queue_of(place.line).settings.retain;
-        match self.details.get(&slot) {
+        match self.details.get(slot) {
             Some(detail) => detail.forget_at(place, retain),
             None => Detail::default().forget_at(place, retain),
         }
@@ -360,31 +373,33 @@ impl Engine {
         if self.index[slot].state() == State::Available && !self.replaying {
             self.lines.unlink_ready(&mut self.index, slot);
         }
-        let detail = self.details.remove(&slot);
-        if detail.as_ref().is_none_or(|detail| !detail.started) {
-            self.cache.take(slot);
-        }
-        let keeping = detail.as_ref().map(|detail| detail.keeping).unwrap_or_default();
-        self.leave_kept(slot, keeping);
-        let removed = self.index.remove(slot);
-        self.live.sub(removed.definition());
-        let name = self.lines.get(removed.line).queue;
-        let queue = &mut self.lines.queues[wide(name)];
-        *queue.counts.slot(removed.state()) -= 1;
-        queue.removed += 1;
-        if let Some(detail) = detail {
+        let name = self.lines.get(self.index[slot].line).queue;
+        let mut started = false;
+        if let Some(detail) = self.details.get_mut(slot) {
+            started = detail.started;
             self.epoch_floor = self.epoch_floor.max(detail.epoch);
             self.live.bytes -= detail.footprint();
-            let key = detail.unique.map(|unique| (name, unique.key));
+            if let Some(lease) = detail.lease.take() {
+                self.workers.ended(&lease.worker);
+            }
+            let key = detail.unique.take().map(|unique| (name, unique.key));
             if let Some(key) = key
                 && self.uniques.get(&key) == Some(&slot)
             {
                 self.uniques.remove(&key);
             }
-            if let Some(lease) = detail.lease {
-                self.workers.ended(&lease.worker);
-            }
+            let keeping = detail.keeping;
+            self.leave_kept(slot, keeping);
+            self.details.remove(slot);
         }
+        if !started {
+            self.cache.take(slot);
+        }
+        let removed = self.index.remove(slot);
+        self.live.sub(removed.definition());
+        let queue = &mut self.lines.queues[wide(name)];
+        *queue.counts.slot(removed.state()) -= 1;
+        queue.removed += 1;
         self.lines.leave(removed.line);
         self.remembered.put(at, removed.id, segment);
         self.news.finished.push(removed.id);

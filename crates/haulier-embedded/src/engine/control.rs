@@ -35,7 +35,7 @@ impl Engine {
             let change = Change {
                 id,
                 happened: if rerun { Happened::Rerun } else { Happened::Cancelled },
-                epoch: self.details.get(&slot).map_or_else(Default::default, |it| it.epoch),
+                epoch: self.details.get(slot).map_or_else(Default::default, |it| it.epoch),
                 standing: next,
                 due_at: if rerun { now.wall } else { self.index.due_at(slot) },
             };

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use haulier_core::{
-    Code, Durability, Enqueued, Event, NewTask, OnConflict, Refusal, Start, State, TaskId,
-    Timestamp, limits, transition,
+    Code, Durability, Enqueued, Event, OnConflict, Refusal, Start, State, Task, TaskId, Timestamp,
+    Unique, limits, transition,
 };
 
 use crate::engine::offer::{Offer, Offers};
 use crate::engine::{Body, Engine, Now};
 use crate::index::SlotId;
 use crate::lines::NameId;
-use crate::log::{Part, Tail};
+use crate::log::Tail;
 use crate::record::{Accepted, Change, Happened, Record};
 
 /// The answer to one task.
@@ -26,7 +26,7 @@ pub enum Answer {
         /// Where it stands.
         state: State,
         /// What came.
-        came: Box<NewTask>,
+        came: Arc<Task>,
     },
 }
 
@@ -67,49 +67,48 @@ impl Engine {
         definitions: &[u8],
         records: &mut Tail,
     ) -> Answer {
-        let definition = offer.part(definitions);
-        let Offer { task, refusal, .. } = offer;
-        if let Some(refusal) = refusal {
+        if let Some(refusal) = offer.refusal {
             return Answer::Known(Enqueued::Refused(refusal));
         }
+        let task = &offer.task;
         if let Some(slot) = self.index.find(task.id) {
-            return self.meet(slot, task);
+            return self.meet(slot, offer.task);
         }
         if self.remembered.contains(task.id) {
             return Answer::Known(existing(task.id, None));
         }
         let queue = self.lines.find_queue(task.queue.as_str());
-        let key = task.unique.as_ref().map(|unique| &unique.key);
+        let key = offer.unique.as_ref().map(|unique| &unique.key);
         let holder = queue.zip(key).and_then(|(queue, key)| self.key_holder(now.wall, queue, key));
-        let replaced = match holder.map(|slot| self.conflict(slot, &task)) {
+        let replaced = match holder.map(|slot| self.conflict(slot, offer.unique.as_ref())) {
             None => None,
             Some(Ok(slot)) => Some(slot),
             Some(Err(answer)) => return answer,
         };
         // One that never started and is over already leaves no place.
         let replaced = replaced.filter(|slot| !self.index[*slot].state().is_final());
-        if let Some(refusal) = self.no_room(queue, &task, replaced.is_some()) {
+        if let Some(refusal) = self.no_room(queue, task, replaced.is_some()) {
             return refusal;
         }
         if let Some(slot) = replaced {
             self.call_off(now, slot, records);
         }
-        self.insert(now, task, definition, records)
+        self.insert(now, offer, definitions, records)
     }
 
     /// The id is there: the same work again, or a conflict.
-    fn meet(&self, slot: SlotId, task: NewTask) -> Answer {
+    fn meet(&self, slot: SlotId, task: Arc<Task>) -> Answer {
         let envelope = self.envelope(slot);
         if envelope.queue != task.queue || envelope.kind != task.kind {
             return Answer::Known(id_conflict(task.id));
         }
         let state = self.index[slot].state();
         match self.body(slot) {
-            Body::Here(there) if there.is_same_work(&task.task) => {
+            Body::Here(there) if there.is_same_work(&task) => {
                 Answer::Known(existing(task.id, Some(state)))
             }
             Body::Here(_) => Answer::Known(id_conflict(task.id)),
-            there @ Body::There(..) => Answer::Compare { there, state, came: Box::new(task) },
+            there @ Body::There(..) => Answer::Compare { there, state, came: task },
         }
     }
 
@@ -121,17 +120,17 @@ impl Engine {
         key: &Arc<str>,
     ) -> Option<SlotId> {
         let slot = *self.uniques.get(&(queue, Arc::clone(key)))?;
-        let detail = self.details.get(&slot)?;
+        let detail = self.details.get(slot)?;
         let place = &self.index[slot];
         let unique = detail.unique.as_ref()?;
         unique.is_held(place.state(), detail.started, place.enqueued_at(), now).then_some(slot)
     }
 
     /// What a taken key means: the holder to replace, or the answer.
-    fn conflict(&self, slot: SlotId, task: &NewTask) -> Result<SlotId, Answer> {
+    fn conflict(&self, slot: SlotId, unique: Option<&Unique>) -> Result<SlotId, Answer> {
         let holder = &self.index[slot];
-        let started = self.details.get(&slot).is_some_and(|detail| detail.started);
-        match task.unique.as_ref().map(|unique| unique.on_conflict) {
+        let started = self.details.get(slot).is_some_and(|detail| detail.started);
+        match unique.map(|unique| unique.on_conflict) {
             Some(OnConflict::Replace) if !started => Ok(slot),
             Some(OnConflict::Reject) => Err(refused(
                 Code::UniqueConflict,
@@ -141,7 +140,7 @@ impl Engine {
         }
     }
 
-    fn no_room(&self, queue: Option<NameId>, task: &NewTask, replaces: bool) -> Option<Answer> {
+    fn no_room(&self, queue: Option<NameId>, task: &Task, replaces: bool) -> Option<Answer> {
         if self.storage_full {
             return Some(refused(
                 Code::StorageFull,
@@ -172,7 +171,7 @@ impl Engine {
 
     /// Cancels the task that held the key.
     fn call_off(&mut self, now: Now, slot: SlotId, records: &mut Tail) {
-        let detail = self.details.get(&slot).cloned().unwrap_or_default();
+        let detail = self.details.get(slot).cloned().unwrap_or_default();
         let place = &self.index[slot];
         let standing = detail.standing(place);
         if let Ok(standing) = transition(standing, u32::MAX, Event::Cancel) {
@@ -187,14 +186,9 @@ impl Engine {
         }
     }
 
-    fn insert(
-        &mut self,
-        now: Now,
-        new: NewTask,
-        definition: Part<'_>,
-        records: &mut Tail,
-    ) -> Answer {
-        let NewTask { task, start, unique } = new;
+    fn insert(&mut self, now: Now, offer: Offer, definitions: &[u8], records: &mut Tail) -> Answer {
+        let definition = offer.part(definitions);
+        let Offer { task, start, unique, .. } = offer;
         let due_at = match start {
             Start::Now => now.wall,
             Start::After(delay) => now.wall.after(delay),
@@ -215,7 +209,9 @@ impl Engine {
         let (Record::Accepted(accepted), Some(part)) = (record, placed.part()) else {
             return refused(Code::Internal, "a record lost its part".to_owned());
         };
-        let slot = self.accept(now.wall, line, &accepted, part);
+        let Some(slot) = self.accept(now.wall, line, &accepted, part) else {
+            return refused(Code::Internal, "a task was accepted twice".to_owned());
+        };
         self.cache.put(slot, task);
         let state = self.index[slot].state();
         Answer::Known(Enqueued::Inserted { id, state, durability: DURABILITY })

@@ -95,7 +95,7 @@ impl Engine {
 
     fn draft(&self, now: Now, slot: SlotId) -> Draft {
         let place = &self.index[slot];
-        let detail = self.details.get(&slot).map(|detail| (**detail).clone()).unwrap_or_default();
+        let detail = self.details.get(slot).cloned().unwrap_or_default();
         let lease = detail.lease.as_ref().map(|lease| LeaseView {
             worker: lease.worker.clone(),
             expires_in: lease.deadline.saturating_sub(now.mono),

@@ -144,6 +144,11 @@ impl Engine {
                 turns.close(seat, last_grant);
             }
         }
+        for one in asking.iter().filter(|one| !one.got.is_empty()) {
+            if let Some(worker) = self.workers.find(&one.holder.worker) {
+                worker.last_grant = worker.last_grant.max(one.last_grant);
+            }
+        }
         asking.into_iter().map(|one| one.got).collect()
     }
 
@@ -159,9 +164,7 @@ impl Engine {
         one.left -= 1;
         self.grants += 1;
         self.lines.queues[wide(one.queues[from].0)].last_grant = self.grants;
-        if let Some(worker) = self.workers.find(&one.holder.worker) {
-            worker.last_grant = self.grants;
-        }
+        one.last_grant = self.grants;
         one.got.extend(self.grant(now, slot, &one.holder, records));
     }
 
@@ -219,7 +222,7 @@ impl Engine {
         let (generation, floor) = (self.generation, self.epoch_floor);
         let (place, due_at) = (&self.index[slot], self.index.due_at(slot));
         let (id, enqueued_at, definition) = (place.id, place.enqueued_at(), place.definition());
-        let detail = self.details.entry(slot).or_default();
+        let detail = self.details.entry(slot);
         let max_attempts = detail.rules.unwrap_or_default().max_attempts;
         let standing = transition(detail.standing(place), max_attempts, Event::Lease).ok()?;
         let epoch: Epoch = detail.epoch.max(floor).next(generation);

@@ -38,6 +38,7 @@ pub use offer::Offers;
 pub use replay::Context;
 
 use crate::detail::Detail;
+use crate::details::Details;
 use crate::index::{Index, SlotId};
 use crate::lines::{Lines, NameId};
 use crate::log::Tail;
@@ -119,7 +120,7 @@ pub struct News {
 #[derive(Debug)]
 pub struct Engine {
     index: Index,
-    details: HashMap<SlotId, Box<Detail>, RandomState>,
+    details: Details,
     lines: Lines,
     uniques: HashMap<(NameId, Arc<str>), SlotId, RandomState>,
     remembered: Remembered,
@@ -155,7 +156,7 @@ impl Engine {
     pub fn new(payload_bytes_max: usize, cache_bytes_max: usize) -> Self {
         Self {
             index: Index::default(),
-            details: HashMap::default(),
+            details: Details::default(),
             lines: Lines::default(),
             uniques: HashMap::default(),
             remembered: Remembered::default(),
@@ -240,11 +241,11 @@ impl Engine {
     }
 
     fn rules(&self, slot: SlotId) -> Rules {
-        self.details.get(&slot).and_then(|detail| detail.rules).unwrap_or_default()
+        self.details.get(slot).and_then(|detail| detail.rules).unwrap_or_default()
     }
 
     fn detail(&mut self, slot: SlotId) -> &mut Detail {
-        self.details.entry(slot).or_default()
+        self.details.entry(slot)
     }
 
     fn envelope(&self, slot: SlotId) -> Envelope {
@@ -281,11 +282,11 @@ impl Cache {
         512 + task.payload.bytes.len() + task.headers.byte_len() + task.labels.byte_len()
     }
 
-    fn put(&mut self, slot: SlotId, task: Task) {
+    fn put(&mut self, slot: SlotId, task: Arc<Task>) {
         let cost = Self::cost(&task);
         if self.bytes + cost <= self.bytes_max {
             self.bytes += cost;
-            self.tasks.insert(slot, Arc::new(task));
+            self.tasks.insert(slot, task);
         }
     }
 

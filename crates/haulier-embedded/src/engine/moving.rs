@@ -35,7 +35,7 @@ impl Engine {
         if self.index[slot].definition() != definition {
             return None;
         }
-        let rest = self.details.get(&slot).map(|detail| detail.extents().collect::<Vec<_>>());
+        let rest = self.details.get(slot).map(|detail| detail.extents().collect::<Vec<_>>());
         Some(std::iter::once(definition).chain(rest.unwrap_or_default()).collect())
     }
 
@@ -59,7 +59,7 @@ impl Engine {
         let before = self.index[slot].definition();
         self.live.move_definition(before, definition);
         self.index[slot].stand_on(definition);
-        let Some(detail) = self.details.get_mut(&slot) else { return };
+        let Some(detail) = self.details.get_mut(slot) else { return };
         let steps = detail.checkpoints.iter_mut().map(|step| &mut step.value);
         let failures = detail.deliveries.iter_mut().filter_map(|it| it.failure.as_mut());
         let places = detail.result.iter_mut().chain(steps).chain(failures);
@@ -68,7 +68,7 @@ impl Engine {
 
     fn snapshot(&self, slot: SlotId) -> Snapshot {
         let place = &self.index[slot];
-        let detail = self.details.get(&slot).map(|detail| (**detail).clone()).unwrap_or_default();
+        let detail = self.details.get(slot).cloned().unwrap_or_default();
         let deliveries = detail.deliveries.iter().map(|delivery| Delivered {
             epoch: delivery.epoch,
             attempt: delivery.attempt,

@@ -2,8 +2,9 @@
 //! every caller shares, only has to decide.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use haulier_core::{NewTask, Refusal};
+use haulier_core::{NewTask, Refusal, Start, Task, Unique};
 
 use crate::log::Part;
 use crate::parts;
@@ -12,7 +13,11 @@ use crate::parts;
 #[derive(Debug)]
 pub struct Offer {
     /// The task.
-    pub task: NewTask,
+    pub task: Arc<Task>,
+    /// When it may start.
+    pub start: Start,
+    /// Its unique key.
+    pub unique: Option<Unique>,
     /// Why it breaks a rule, if it does.
     pub refusal: Option<Refusal>,
     /// Where its definition stands among those of the call.
@@ -42,7 +47,8 @@ impl Offers {
             }
             let definition = from..definitions.len();
             let crc = crc32c::crc32c(&definitions[from..]);
-            Offer { task, refusal, definition, crc }
+            let NewTask { task, start, unique } = task;
+            Offer { task: Arc::new(task), start, unique, refusal, definition, crc }
         };
         let tasks = tasks.into_iter().map(offer).collect();
         Self { tasks, definitions }

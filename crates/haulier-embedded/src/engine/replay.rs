@@ -67,11 +67,10 @@ impl Engine {
                 context.holder = Some(Holder { worker, ttl });
             }
             Record::Accepted(accepted) => {
-                if self.index.find(accepted.id).is_some() {
-                    return Err(Malformed("a task was accepted twice"));
-                }
                 let line = self.line_of(context)?;
-                self.accept(context.now, line, &accepted, definition(first()?)?);
+                let definition = definition(first()?)?;
+                self.accept(context.now, line, &accepted, definition)
+                    .ok_or(Malformed("a task was accepted twice"))?;
             }
             Record::Changed(change) => {
                 if let Some(slot) = self.index.find(change.id) {
@@ -80,7 +79,7 @@ impl Engine {
                 }
             }
             Record::Extended { id, ttl } => {
-                let detail = self.index.find(id).and_then(|slot| self.details.get_mut(&slot));
+                let detail = self.index.find(id).and_then(|slot| self.details.get_mut(slot));
                 if let Some(lease) = detail.and_then(|detail| detail.lease.as_mut()) {
                     lease.logged_ttl = ttl;
                 }
@@ -140,7 +139,8 @@ impl Engine {
         let mut place = Slot::new(snapshot.id, parts[0], line, enqueued_at);
         place.set_standing(snapshot.standing.state, snapshot.standing.reason);
         place.set_order(snapshot.order);
-        let slot = self.index.insert(place);
+        let twice = Malformed("a task was moved twice");
+        let slot = self.index.insert(place).ok_or(twice)?;
         self.index.set_due(slot, snapshot.due_at);
         self.live.add(parts[0]);
         self.lines.join(line);
@@ -169,7 +169,7 @@ impl Engine {
             return Ok(());
         }
         let mut parts = parts[1..].iter().copied();
-        let detail = self.details.entry(slot).or_default();
+        let detail = self.details.entry(slot);
         detail.rules = ruled.then_some(snapshot.rules);
         detail.epoch = snapshot.epoch;
         detail.note(standing);
@@ -215,7 +215,7 @@ impl Engine {
         let mut pending: Vec<(u64, SlotId)> = Vec::new();
         for (slot, place) in self.index.iter() {
             if place.state().is_final() {
-                let finished = self.details.get(&slot).and_then(|detail| detail.finished_at);
+                let finished = self.details.get(slot).and_then(|detail| detail.finished_at);
                 kept.push((finished.unwrap_or_default(), place.order(), slot));
             } else {
                 pending.push((place.order(), slot));
@@ -245,7 +245,7 @@ impl Engine {
             State::Running => self.renew_at_start(now, slot),
             _ => self.ring_at(self.index.due_at(slot), Purpose::Due, slot),
         }
-        let expires_at = self.details.get(&slot).and_then(|detail| detail.expires_at);
+        let expires_at = self.details.get(slot).and_then(|detail| detail.expires_at);
         if let Some(at) = expires_at {
             self.ring_at(at, Purpose::Expire, slot);
         }
@@ -255,7 +255,7 @@ impl Engine {
     /// in all is counted on the calendar meanwhile.
     fn renew_at_start(&mut self, now: Now, slot: SlotId) {
         let timeout = self.rules(slot).timeout;
-        let Some(detail) = self.details.get_mut(&slot) else { return };
+        let Some(detail) = self.details.get_mut(slot) else { return };
         let cancelled = detail.cancel_requested;
         let leased_at = detail.deliveries.newest().map(|delivery| delivery.leased_at);
         let Some(lease) = detail.lease.as_mut() else { return };

@@ -86,7 +86,7 @@ impl Engine {
 
     fn fence(&self, slot: SlotId, key: LeaseKey) -> Fence {
         let place = &self.index[slot];
-        let Some(detail) = self.details.get(&slot) else { return Fence::Stale };
+        let Some(detail) = self.details.get(slot) else { return Fence::Stale };
         let newest = detail.epoch == key.epoch;
         let max_attempts = detail.rules.unwrap_or_default().max_attempts;
         let current =
@@ -134,7 +134,7 @@ impl Engine {
 
     pub(super) fn detail_standing(&self, slot: SlotId) -> haulier_core::Standing {
         let place = &self.index[slot];
-        match self.details.get(&slot) {
+        match self.details.get(slot) {
             Some(detail) => detail.standing(place),
             None => crate::detail::Detail::default().standing(place),
         }

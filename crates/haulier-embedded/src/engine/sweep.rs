@@ -102,7 +102,7 @@ impl Engine {
 
     /// A lease ran out, unless a beat has set another timer since.
     fn run_out(&mut self, now: Now, number: u64, slot: SlotId, records: &mut Tail) -> bool {
-        let Some(detail) = self.details.get(&slot) else { return false };
+        let Some(detail) = self.details.get(slot) else { return false };
         if detail.lease.as_ref().is_none_or(|lease| lease.timer != number) {
             return false;
         }
@@ -124,7 +124,7 @@ impl Engine {
     }
 
     fn expire(&mut self, now: Now, slot: SlotId, records: &mut Tail) -> bool {
-        let detail = self.details.get(&slot);
+        let detail = self.details.get(slot);
         let expires_at = detail.and_then(|detail| detail.expires_at);
         if !self.index[slot].is_taken() || expires_at.is_none_or(|at| at > now.wall) {
             return false;
@@ -188,7 +188,7 @@ impl Engine {
 
     fn tidy_timers(&mut self) {
         let (index, details) = (&self.index, &self.details);
-        let detail_of = |slot| details.get(&slot);
+        let detail_of = |slot| details.get(slot);
         self.mono.tidy(details.len(), |timer| {
             let lease = detail_of(timer.slot).and_then(|detail| detail.lease.as_ref());
             lease.is_some_and(|lease| lease.timer == timer.number)

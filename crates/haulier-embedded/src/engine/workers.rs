@@ -7,6 +7,8 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use haulier_core::{Directive, WorkerId, WorkerView, lease::WorkerAbout, limits};
 
+use crate::slab::Slab;
+
 /// A worker as it was heard of last.
 #[derive(Debug, Default)]
 pub struct WorkerState {
@@ -26,16 +28,50 @@ pub struct WorkerState {
 /// All workers.
 #[derive(Debug, Default)]
 pub struct Workers {
-    known: HashMap<WorkerId, WorkerState, RandomState>,
+    numbers: HashMap<WorkerId, u32, RandomState>,
+    states: Slab<WorkerState>,
+    /// Who was asked for last: a batch is mostly one worker's.
+    last: Option<(WorkerId, u32)>,
 }
 
 impl Workers {
+    fn number(&mut self, worker: &WorkerId) -> Option<u32> {
+        if let Some((_, number)) = self.last.as_ref().filter(|(last, _)| last == worker) {
+            return Some(*number);
+        }
+        let number = *self.numbers.get(worker)?;
+        self.last = Some((worker.clone(), number));
+        Some(number)
+    }
+
+    fn entry(&mut self, worker: &WorkerId) -> &mut WorkerState {
+        let number = self.number(worker).unwrap_or_else(|| {
+            let number = self.states.insert(WorkerState::default());
+            self.numbers.insert(worker.clone(), number);
+            number
+        });
+        &mut self.states[number]
+    }
+
+    fn retain(&mut self, stays: impl Fn(&WorkerState) -> bool) {
+        self.last = None;
+        let states = &mut self.states;
+        self.numbers.retain(|_, number| {
+            let stays = stays(&states[*number]);
+            if !stays {
+                states[*number] = WorkerState::default();
+                states.free(*number);
+            }
+            stays
+        });
+    }
+
     /// A sign of life.
     pub fn hear(&mut self, worker: &WorkerId, now: Duration) -> &mut WorkerState {
-        if self.known.len() >= limits::WORKERS_MAX && !self.known.contains_key(worker) {
+        if self.numbers.len() >= limits::WORKERS_MAX && self.number(worker).is_none() {
             self.make_room(now);
         }
-        let state = self.known.entry_ref(worker).or_default();
+        let state = self.entry(worker);
         state.seen = now;
         state.heard = true;
         state
@@ -48,45 +84,50 @@ impl Workers {
 
     /// A worker that was heard of.
     pub fn find(&mut self, worker: &WorkerId) -> Option<&mut WorkerState> {
-        self.known.get_mut(worker).filter(|state| state.heard)
+        let number = self.number(worker)?;
+        Some(&mut self.states[number]).filter(|state| state.heard)
     }
 
     /// It got a task.
     pub fn leased(&mut self, worker: &WorkerId) {
-        self.known.entry_ref(worker).or_default().leases += 1;
+        self.entry(worker).leases += 1;
     }
 
     /// One of its leases ended.
     pub fn ended(&mut self, worker: &WorkerId) {
-        if let Some(state) = self.known.get_mut(worker) {
+        if let Some(number) = self.number(worker) {
+            let state = &mut self.states[number];
             state.leases = state.leases.saturating_sub(1);
         }
     }
 
     /// After a restart nobody has been heard of yet.
     pub fn forget_all(&mut self) {
-        self.known.retain(|_, state| state.leases > 0);
+        self.retain(|state| state.leases > 0);
     }
 
     /// Forgets the silent ones that hold nothing.
     pub fn forget_silent(&mut self, now: Duration) {
         let silent = |state: &WorkerState| now.saturating_sub(state.seen);
-        self.known
-            .retain(|_, state| state.leases > 0 || silent(state) < limits::WORKER_FORGOTTEN_AFTER);
+        self.retain(|state| state.leases > 0 || silent(state) < limits::WORKER_FORGOTTEN_AFTER);
+    }
+
+    fn states(&self) -> impl Iterator<Item = (&WorkerId, &WorkerState)> {
+        self.numbers.iter().map(|(worker, number)| (worker, &self.states[*number]))
     }
 
     /// A tenth goes at a time, longest silent first, so that a flood of names costs little each.
     fn make_room(&mut self, now: Duration) {
         self.forget_silent(now);
-        if self.known.len() < limits::WORKERS_MAX {
+        if self.numbers.len() < limits::WORKERS_MAX {
             return;
         }
-        let mut seen: Vec<Duration> =
-            self.known.values().filter(|state| state.leases == 0).map(|state| state.seen).collect();
+        let idle = self.states().filter(|(_, state)| state.leases == 0);
+        let mut seen: Vec<Duration> = idle.map(|(_, state)| state.seen).collect();
         seen.sort_unstable();
         let border = seen.get(limits::WORKERS_MAX / 10).or(seen.last()).copied();
         if let Some(border) = border {
-            self.known.retain(|_, state| state.leases > 0 || state.seen > border);
+            self.retain(|state| state.leases > 0 || state.seen > border);
         }
     }
 
@@ -100,7 +141,7 @@ impl Workers {
             leases: state.leases,
             silent_for: now.saturating_sub(state.seen),
         };
-        let heard = self.known.iter().filter(|(_, state)| state.heard);
+        let heard = self.states().filter(|(_, state)| state.heard);
         let mut views: Vec<WorkerView> = heard.map(view).collect();
         views.sort_unstable_by(|a, b| a.worker.cmp(&b.worker));
         views

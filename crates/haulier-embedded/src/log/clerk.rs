@@ -32,22 +32,21 @@ impl Clerk {
     /// Writes the hint of a sealed segment that ends there.
     pub fn begin(&mut self, disk: &Arc<dyn Disk>, segment: u32, file: Arc<dyn DiskFile>, end: u32) {
         let disk = Arc::clone(disk);
-        let write = move || {
-            let made = make(&*file, segment, end);
-            if let Err(error) = made.and_then(|bytes| hint::write(&*disk, segment, &bytes)) {
-                tracing::warn!(segment, %error, "no hint was written; a start reads the segment");
-            }
-        };
+        let write = move || write(&*disk, segment, &*file, end);
         let thread = std::thread::Builder::new().name("haulier-clerk".to_owned()).spawn(write);
         match thread {
             Ok(thread) => self.at_work = Some((segment, thread)),
             Err(error) => tracing::warn!(segment, %error, "no thread for a hint"),
         }
     }
-}
 
-impl Drop for Clerk {
-    fn drop(&mut self) {
+    /// Writes it now, once whatever is being written is done.
+    pub fn write(&mut self, disk: &dyn Disk, segment: u32, file: &dyn DiskFile, end: u32) {
+        self.join();
+        write(disk, segment, file, end);
+    }
+
+    fn join(&mut self) {
         if let Some((_, thread)) = self.at_work.take()
             && thread.join().is_err()
         {
@@ -56,12 +55,26 @@ impl Drop for Clerk {
     }
 }
 
+impl Drop for Clerk {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
+fn write(disk: &dyn Disk, segment: u32, file: &dyn DiskFile, end: u32) {
+    let made = make(file, segment, end);
+    if let Err(error) = made.and_then(|bytes| hint::write(disk, segment, &bytes)) {
+        tracing::warn!(segment, %error, "no hint was written; a start reads the segment");
+    }
+}
+
 /// The hint of a segment, from its frames.
 fn make(file: &dyn DiskFile, segment: u32, end: u32) -> io::Result<Vec<u8>> {
     let unsound = || io::Error::new(io::ErrorKind::InvalidData, "the segment does not hold");
     let mut bytes = vec![0; wide(end)];
     file.read_at(&mut bytes, 0)?;
-    let header = SegmentHeader::decode(&bytes).map_err(|_| unsound())?;
+    let header = bytes.get(..wide(SEGMENT_HEADER)).ok_or_else(unsound)?;
+    let header = SegmentHeader::decode(header).map_err(|_| unsound())?;
     let mut head = HintHead {
         segment,
         first_sequence: header.first_sequence,

@@ -294,6 +294,15 @@ impl Log {
         }
     }
 
+    /// Writes the hints that are missing, so that the next start is quick.
+    pub fn finish_hints(&mut self) {
+        for segment in std::mem::take(&mut self.unhinted) {
+            if let (Some(file), Some(end)) = (self.files.get(&segment), self.ends.get(&segment)) {
+                self.clerk.write(&*self.disk, segment, &**file, *end);
+            }
+        }
+    }
+
     /// Whether the writer has a job.
     pub const fn is_busy(&self) -> bool {
         self.busy
