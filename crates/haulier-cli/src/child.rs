@@ -6,7 +6,7 @@
 //! behind. It says on standard output, in one line, that it is ready; what else it says goes to a
 //! file. Dropping a [`Process`] kills it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -57,11 +57,24 @@ impl Process {
         args: impl IntoIterator<Item = A>,
         log: &Path,
     ) -> Result<Self> {
+        Self::start_by(Vec::new(), what, args, log)
+    }
+
+    /// As [`Process::start`], by another program, with its arguments, that becomes ours, as `nice`
+    /// and a detached tracer do: it stays our child.
+    fn start_by<A: AsRef<OsStr>>(
+        by: Vec<OsString>,
+        what: &'static str,
+        args: impl IntoIterator<Item = A>,
+        log: &Path,
+    ) -> Result<Self> {
         let cannot =
             |error: std::io::Error| Failed::io(format_args!("cannot start a {what}"), &error);
         let program = std::env::current_exe().map_err(cannot)?;
         let errors = File::options().create(true).append(true).open(log).map_err(cannot)?;
-        let mut command = Command::new(program);
+        let mut words = by.into_iter().chain([program.into_os_string()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words);
         // What is set for the user's own servers is not meant for these.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("HAULIER_") {
@@ -92,6 +105,17 @@ impl Process {
         log: &Path,
         clock: &dyn Clock,
     ) -> Result<(Self, String)> {
+        Self::start_server_by(Vec::new(), data, listen, log, clock).await
+    }
+
+    /// As [`Process::start_server`], by another program that becomes ours.
+    pub async fn start_server_by(
+        by: Vec<OsString>,
+        data: &Path,
+        listen: &str,
+        log: &Path,
+        clock: &dyn Clock,
+    ) -> Result<(Self, String)> {
         let args: [&OsStr; 6] = [
             "serve".as_ref(),
             "--leashed".as_ref(),
@@ -100,7 +124,7 @@ impl Process {
             "--data".as_ref(),
             data.as_ref(),
         ];
-        let mut server = Self::start("server", args, log)?;
+        let mut server = Self::start_by(by, "server", args, log)?;
         let url = server.line(clock).await?;
         Ok((server, url))
     }

@@ -65,7 +65,7 @@ pub enum Command {
     /// List workers, or tell them to run, to be quiet or to stop
     #[command(subcommand)]
     Workers(workers::Verb),
-    /// Measure a server: whole lifecycles, or latency
+    /// Measure a server: throughput, latency, what it costs, with its books balanced
     Bench(bench::Args),
     /// Check this machine and the server: disk, clock, limits, store
     Doctor(doctor::Args),

@@ -7,13 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use haulier_core::Clock;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How large the writes are: about one task.
 const WRITE_BYTES: usize = 256;
 
 /// Times of `fdatasync` after a small append.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SyncTimes {
     /// Half of the syncs took no longer, in milliseconds.
     pub p50_ms: f64,

@@ -1,6 +1,8 @@
 //! The real binary, as people and scripts use it: exit codes, words, signals, processes.
 
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod examples;
 #[cfg(test)]
 mod exec;
