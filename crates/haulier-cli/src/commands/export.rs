@@ -62,8 +62,7 @@ impl Args {
         if self.all {
             return self.filter.clone();
         }
-        let going: Vec<State> =
-            State::ALL.into_iter().filter(|state| !state.is_final()).collect();
+        let going: Vec<State> = State::ALL.into_iter().filter(|state| !state.is_final()).collect();
         self.filter.clone().and(Filter::states(going))
     }
 }
@@ -156,9 +155,7 @@ impl Target {
         self.out.flush().map_err(|error| self.failed(&error))?;
         let Some((file, path)) = self.file else { return Ok(()) };
         let failed = |error: &std::io::Error| Failed::io(path.display(), error);
-        let file: File = file
-            .persist_noclobber(&path)
-            .map_err(|error| failed(&error.error))?;
+        let file: File = file.persist_noclobber(&path).map_err(|error| failed(&error.error))?;
         file.sync_all().map_err(|error| failed(&error))
     }
 }

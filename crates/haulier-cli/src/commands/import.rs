@@ -123,7 +123,9 @@ pub async fn read(
 fn judge(tally: &Tally, tasks: u64, ended: Option<u64>) -> Result<Exit> {
     if ended != Some(tasks) {
         let what = match ended {
-            None => format!("the export was cut short: its last line is missing after {tasks} tasks"),
+            None => {
+                format!("the export was cut short: its last line is missing after {tasks} tasks")
+            }
             Some(end) => format!("the export has {tasks} tasks; its last line says {end}"),
         };
         return Err(Failed::new(Exit::Damage, what)

@@ -19,8 +19,7 @@ fn serve(place: &mut Place, data: &str) -> Running {
 }
 
 fn ids(place: &Place, filter: &str) -> Vec<String> {
-    let listed =
-        place.run(["tasks", "list", "--limit", "100000", "-f", filter, "-o", "name"]).ok();
+    let listed = place.run(["tasks", "list", "--limit", "100000", "-f", filter, "-o", "name"]).ok();
     let mut ids: Vec<String> = listed.lines().map(str::to_owned).collect();
     ids.sort();
     ids
@@ -32,18 +31,18 @@ fn ids(place: &Place, filter: &str) -> Vec<String> {
 fn a_server_that_works_is_backed_up_and_restored() {
     let (mut place, mut server) = Place::with_server();
     let worker = place.work("work", "cat");
-    let before = place.enqueue(["work", "{\"n\": 1}", "--count", "2000"]);
+    let before = place.enqueue(["work", "{\"n\": 1}", "--count", "1000"]);
     let mut before: Vec<String> = before.lines().map(str::to_owned).collect();
     before.sort();
-    let more = place.start(["enqueue", "work", "2", "--count", "5000", "-o", "name"]);
+    let more = place.start(["enqueue", "work", "2", "--count", "1000", "-o", "name"]);
     let taken = json(&place.run(["backup", "a.backup", "-o", "json"]).ok());
-    assert!(taken["bytes"].as_u64().unwrap() > 100_000, "{taken}");
+    assert!(taken["bytes"].as_u64().unwrap() > 10_000, "{taken}");
     assert_eq!(place.run(["verify", "a.backup"]).ok().lines().last(), Some("sound"));
     let said = place.run(["backup", "a.backup"]).fails(1);
     assert!(said.contains("is there already"), "{said}");
     drop(more);
     // What happens after the backup: a delivery whose epoch must never come again.
-    let late = place.enqueue(["work", "3", "--wait"]);
+    let late = place.enqueue(["work", "3", "--wait", "--priority", "9"]);
     let late = late.lines().next().unwrap_or_default().to_owned();
     assert!(!late.is_empty());
     drop(worker);
@@ -88,7 +87,7 @@ fn wait_for_bytes(path: &Path) {
 
 #[test]
 fn a_backup_that_is_killed_leaves_nothing_that_looks_like_one() {
-    let (place, mut server) = place_with_payloads();
+    let (place, _server) = place_with_payloads();
     let slow = ["backup", "a.backup", "--bytes-per-second", "65536"];
     let mut backup = place.start(slow);
     wait_for_bytes(&place.path().join("a.backup.partial"));
@@ -101,13 +100,29 @@ fn a_backup_that_is_killed_leaves_nothing_that_looks_like_one() {
     place.run(["restore", "a.backup.partial", "--data", "b"]).fails(65);
     assert!(!place.path().join("b").exists(), "nothing was made");
 
-    // The server's end is noticed, too.
-    let mut backup = place.start(["backup", "c.backup", "--bytes-per-second", "65536"]);
-    wait_for_bytes(&place.path().join("c.backup.partial"));
+    // The server notices that nobody reads on, and what was left is written over.
+    let again = crate::kit::bounded({
+        let command = move || place.run(["backup", "a.backup"]);
+        move || {
+            loop {
+                let ran = command();
+                if ran.code != Some(75) {
+                    return ran;
+                }
+            }
+        }
+    });
+    again.ok();
+}
+
+#[test]
+fn a_backup_ends_with_its_server_and_leaves_nothing_that_looks_like_one() {
+    let (place, mut server) = place_with_payloads();
+    let mut backup = place.start(["backup", "a.backup", "--bytes-per-second", "65536"]);
+    wait_for_bytes(&place.path().join("a.backup.partial"));
     server.end(Signal::KILL);
     assert_eq!(backup.ended().code(), Some(69));
-    assert!(!place.path().join("c.backup").exists());
-    // What was left of the first is written over.
+    assert!(!place.path().join("a.backup").exists());
     place.run(["backup", "a.backup", "--data", "data"]).ok();
     place.run(["verify", "a.backup"]).ok();
 }
@@ -181,7 +196,14 @@ fn tasks_move_from_one_store_to_another_and_an_import_can_be_repeated() {
     let (place, _server) = Place::with_dev();
     std::fs::write(place.path().join("blob"), [0, 159, 146, 150, 10, 13]).unwrap();
     let blob = place.enqueue([
-        "blob", "@blob", "--content-type", "image/png", "--priority", "7", "--label", "tenant=acme",
+        "blob",
+        "@blob",
+        "--content-type",
+        "image/png",
+        "--priority",
+        "7",
+        "--label",
+        "tenant=acme",
     ]);
     place.enqueue(["later", "{\"n\":  1.50}", "--delay", "1h", "--unique", "order-17"]);
     place.enqueue(["k", "1", "--count", "300", "--queue", "bulk"]);

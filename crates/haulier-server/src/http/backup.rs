@@ -89,6 +89,7 @@ async fn feed(
         tokio::select! {
             biased;
             () = shared.draining.cancelled() => return,
+            () = to.closed() => return,
             () = shared.clock.sleep(due.saturating_sub(passed)) => {}
         }
         let read = move || {

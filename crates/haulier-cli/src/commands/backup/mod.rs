@@ -60,9 +60,12 @@ struct Taken<'a> {
 impl Args {
     /// Runs the command.
     pub async fn run(self) -> Result<Exit> {
-        let taken = |file: &Path| Failed::new(Exit::No, format!("{} is there already", file.display()));
+        let taken =
+            |file: &Path| Failed::new(Exit::No, format!("{} is there already", file.display()));
         if self.file.exists() {
-            return Err(taken(&self.file).next("choose another name; a backup is never overwritten"));
+            return Err(
+                taken(&self.file).next("choose another name; a backup is never overwritten")
+            );
         }
         let mut draft = Draft::begin(&self.file)?;
         let local = self.data.as_deref().or(self.server.url.strip_prefix("file:").map(Path::new));
@@ -176,12 +179,21 @@ impl Draft {
                  earlier backup"
             )));
         }
-        // A link fails where a rename would overwrite.
-        std::fs::hard_link(&self.path, &self.target)
-            .and_then(|()| std::fs::remove_file(&self.path))
-            .and_then(|()| sync_directory(&self.target))
-            .map_err(|error| Failed::io(self.target.display(), &error))?;
+        self.name().map_err(|error| Failed::io(self.target.display(), &error))?;
         Ok(archive.manifest().clone())
+    }
+}
+
+impl Draft {
+    /// Gives it its name, durably. A link fails where a rename would overwrite; where there are no
+    /// links it is renamed.
+    fn name(&self) -> std::io::Result<()> {
+        match std::fs::hard_link(&self.path, &self.target) {
+            Ok(()) => std::fs::remove_file(&self.path)?,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Err(error),
+            Err(_) => std::fs::rename(&self.path, &self.target)?,
+        }
+        sync_directory(&self.target)
     }
 }
 
