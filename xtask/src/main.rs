@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks")]
 
 mod codegen;
+mod fuzz;
 mod gate;
 mod guides;
 mod metadata;
@@ -19,7 +20,9 @@ usage: cargo xtask COMMAND
                     examples, guides, quickstart
   codegen           makes the protocol's code from its definitions; --check compares
   tidy              the house rules that no compiler checks: sizes, edges, licences, budgets, links
-  guides            runs the shell blocks of the guides against a server of its own";
+  guides            runs the shell blocks of the guides against a server of its own
+  fuzz              feeds bytes to whatever reads them: [TARGET] [--seconds N], all for 60 s each if
+                    left out";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
         ["codegen", "--check"] => codegen::run(true),
         ["tidy"] => tidy::run(),
         ["guides"] => guides::run(),
+        ["fuzz", rest @ ..] => fuzz::arguments(rest).and_then(|(only, time)| fuzz::run(only, time)),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

@@ -34,6 +34,8 @@ mod details;
 pub mod disk;
 mod engine;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod inbox;
 mod index;
 mod lines;

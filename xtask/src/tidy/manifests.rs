@@ -5,7 +5,9 @@ use super::{File, Finding, text_of};
 
 /// Checks every manifest.
 pub fn check(files: &[File]) -> Vec<Finding> {
-    let is_member = |file: &&File| file.path.ends_with("/Cargo.toml");
+    // The fuzzers' workspace is not this one.
+    let is_member =
+        |file: &&File| file.path.ends_with("/Cargo.toml") && !file.path.starts_with("fuzz/");
     let members: Vec<&File> = files.iter().filter(is_member).collect();
     let mut findings: Vec<Finding> = members.iter().flat_map(|file| member(file)).collect();
     findings.extend(unused(text_of(files, "Cargo.toml"), &members));

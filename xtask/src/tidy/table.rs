@@ -19,6 +19,8 @@ pub const TEST_TOOLS: &[&str] = &[
     // A test that writes a newer format has to write it soundly.
     "crc32c",
     "insta",
+    // Messages are made by hand where a peer would send them.
+    "prost",
     "proptest",
     "rand",
     "rand_pcg",
