@@ -8,6 +8,11 @@ use std::path::{Path, PathBuf};
 use protox::Compiler;
 
 const FILES: [&str; 6] = ["task", "lease", "queue", "work", "inspect", "control"];
+/// Texts that repeat from task to task: read as slices of the frame that brought them, like
+/// payloads. On the wire, and for everybody else's compiler, they are what the files say.
+const SLICES: [&str; 3] = ["queue", "kind", "content_type"];
+/// `google.protobuf.FieldDescriptorProto.Type.TYPE_BYTES`.
+const TYPE_BYTES: i32 = 12;
 const HEADER: &str = "// Made by `cargo xtask codegen` from proto/haulier/v1; do not edit.\n\n";
 
 /// Makes the code; compares it with what is checked in (`check`) or writes it.
@@ -46,11 +51,20 @@ fn make(wire: &Path) -> Result<Vec<(&'static str, Vec<u8>)>, String> {
     let mut config = tonic_prost_build::Config::new();
     // Handlers borrow payloads from the frame that brought them.
     config.bytes(["."]);
+    let mut files = compiler.file_descriptor_set();
+    let messages = files.file.iter_mut().flat_map(|file| &mut file.message_type);
+    let tasks = messages.filter(|message| message.name() == "Task");
+    for field in tasks.flat_map(|task| &mut task.field) {
+        if SLICES.contains(&field.name()) {
+            field.r#type = Some(TYPE_BYTES);
+        }
+    }
     tonic_prost_build::configure()
         .build_transport(false)
+        .codec_path("crate::codec::Codec")
         .emit_rerun_if_changed(false)
         .out_dir(&scratch.0)
-        .compile_fds_with_config(compiler.file_descriptor_set(), config)
+        .compile_fds_with_config(files, config)
         .map_err(|error| error.to_string())?;
     let code = fs::read_to_string(scratch.0.join("haulier.v1.rs"))
         .map_err(|error| format!("no code was made: {error}"))?;

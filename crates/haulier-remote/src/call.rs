@@ -1,7 +1,7 @@
 //! One unary call, repeated while that is safe and useful: always while it surely did not happen
 //! and a server may come back, and after a lost answer if repeating is harmless.
 
-use haulier_core::{Code, Error, Result};
+use haulier_core::{Code, Error, Result, probe};
 use haulier_wire::status::from_status;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
@@ -25,12 +25,19 @@ impl Net {
     {
         let until = self.clock.monotonic().saturating_add(self.patience);
         let mut repetition = 0;
+        let mut unknown = false;
         loop {
             let way = self.way();
             let error = match send(way.channel).await {
-                Ok(response) => return Ok(response.into_inner()),
+                Ok(response) => {
+                    if unknown {
+                        probe::sometimes("unknown commit resolved");
+                    }
+                    return Ok(response.into_inner());
+                }
                 Err(status) => from_status(status),
             };
+            unknown |= error.may_have_applied();
             if matches!(error.code(), Code::Unavailable | Code::UnknownOutcome) {
                 self.failed(way.server);
             }

@@ -9,10 +9,9 @@
 //! Calls are repeated within a deadline while no server can be reached, and, where repeating is
 //! harmless (the ids are the caller's), also after an answer was lost.
 //!
-//! **Time of a lease.** A store grants a lease at a moment that the caller cannot see. The ttl of
-//! every lease returned here is what is left of it at least: the time since the frame or request
-//! was *sent* that the server had read before it granted the lease is taken off. A caller may
-//! count it from when it got the lease; counting from when it asked is shorter still, and as safe.
+//! **Time of a lease.** A store grants a lease at a moment that the caller cannot see. Every lease
+//! that a call returns answers a request or a credit that was sent within that call, also after a
+//! reconnect: so its ttl is safe when it is counted from when the call was made, and only then.
 //!
 //! | where | what |
 //! |---|---|

@@ -19,6 +19,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// What may be under way to this client on a stream, and on a connection, in bytes.
 const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// The largest piece of a message that comes at once: a batch of a hundred small tasks is one.
+const PIECE_BYTES: u32 = 256 * 1024;
 /// Where Linux systems and macOS keep whom they trust.
 const SYSTEM_BUNDLES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
@@ -144,6 +146,7 @@ fn endpoint(url: &str, tls: &Tls) -> Result<Endpoint> {
         .keep_alive_while_idle(true)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
+        .max_frame_size(PIECE_BYTES)
         .user_agent(concat!("haulier-rust/", env!("CARGO_PKG_VERSION")))
         .map_err(|error| invalid(error.to_string()))?;
     if url.starts_with("http://") {

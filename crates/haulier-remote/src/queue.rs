@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use haulier_core::clock::millis;
 use haulier_core::{
     Beat, BeatReply, Capabilities, Enqueued, Lease, NewTask, Queue, Result, Settled, Settlement,
@@ -10,7 +11,7 @@ use haulier_core::{
 };
 use haulier_wire::frames::{check_items, cut_by};
 use haulier_wire::task::Names;
-use haulier_wire::{beat, enqueue, every_answer, lease, pb, settle, task};
+use haulier_wire::{beat, enqueue, every_answer, lease, pb, settle};
 
 use crate::call::{Repeat, read};
 use crate::store::{RemoteStore, queue_client};
@@ -24,7 +25,7 @@ impl Queue for RemoteStore {
         let mut answers = Vec::with_capacity(tasks.len());
         for tasks in cut_by(tasks, size::new_task) {
             let response = self.net.call(Repeat::Harmless, |channel| {
-                let tasks = tasks.iter().map(task::encode_new_task).collect();
+                let tasks = enqueue::encode_tasks(&tasks);
                 let request = self.net.request(pb::EnqueueRequest { tasks });
                 async move { queue_client(channel).enqueue(request).await }
             });
@@ -75,9 +76,12 @@ impl Queue for RemoteStore {
         let parts = self.streams.part(ends);
         let mut answers: Vec<Option<Settled>> = Vec::new();
         answers.resize_with(parts.count, || None);
-        for (stream, places, ends) in parts.ways {
-            let settled = self.settle_by(stream.as_ref(), ends).await?;
-            for (place, answer) in places.into_iter().zip(settled) {
+        // Side by side: one sync of the store's may do for all of them.
+        let ways = parts.ways.into_iter().map(async |(stream, places, ends)| {
+            (places, self.settle_by(stream.as_ref(), ends).await)
+        });
+        for (places, settled) in join_all(ways).await {
+            for (place, answer) in places.into_iter().zip(settled?) {
                 answers[place] = Some(answer);
             }
         }
@@ -91,8 +95,6 @@ impl Queue for RemoteStore {
 
 impl RemoteStore {
     async fn lease_unary(&self, wants: &[Want], wait: Duration) -> Result<Vec<Vec<Lease>>> {
-        // A repetition is sent later: counting from the first is shorter, and as safe.
-        let sent = self.net.clock.monotonic();
         let response = self.net.call(Repeat::OnlyIfUnsent, |channel| {
             let wants = wants.iter().map(lease::encode_want).collect();
             let request = self.net.request(pb::LeaseRequest { wants, wait_ms: millis(wait) });
@@ -102,12 +104,7 @@ impl RemoteStore {
         let mut names = Names::default();
         let mut answers = Vec::with_capacity(wants.len());
         for leases in response.answers {
-            let mut leases = read(lease::decode_leases(leases.leases, &mut names))?;
-            let passed = self.net.clock.monotonic().saturating_sub(sent);
-            for lease in &mut leases {
-                lease.ttl = lease.ttl.saturating_sub(passed);
-            }
-            answers.push(leases);
+            answers.push(read(lease::decode_leases(leases.leases, &mut names))?);
         }
         every_answer(wants.len(), answers)
     }
@@ -178,7 +175,7 @@ impl RemoteStore {
         let mut answers = Vec::with_capacity(ends.len());
         for ends in cut_by(ends, size::settlement) {
             let response = self.net.call(Repeat::Harmless, |channel| {
-                let settlements = ends.iter().map(settle::encode_settlement).collect();
+                let settlements = settle::encode_settlements(&ends);
                 let request = self.net.request(pb::SettleRequest { settlements });
                 async move { queue_client(channel).settle(request).await }
             });

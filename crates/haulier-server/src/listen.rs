@@ -36,6 +36,8 @@ const PENDING_RESETS_MAX: usize = 20;
 const ERROR_RESETS_MAX: usize = 128;
 /// What may be under way to the server on one HTTP/2 connection, in bytes.
 const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// The largest piece of a message that comes at once: a batch of a hundred small tasks is one.
+const PIECE_BYTES: u32 = 256 * 1024;
 
 const _: () = assert!(WINDOW_BYTES as usize >= limits::FRAME_BYTES_MAX, "a frame fits the window");
 
@@ -70,6 +72,7 @@ pub(crate) fn listen(
         .max_header_list_size(HEADER_LIST_BYTES_MAX)
         .initial_connection_window_size(WINDOW_BYTES)
         .initial_stream_window_size(WINDOW_BYTES)
+        .max_frame_size(PIECE_BYTES)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_EVERY);
     let places = Arc::new(Semaphore::new(connections_max));

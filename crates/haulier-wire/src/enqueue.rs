@@ -5,8 +5,14 @@ use haulier_core::{Code, Enqueued, NewTask, Refusal, Result};
 use crate::enums;
 use crate::pb;
 use crate::pb::enqueued::Answer;
-use crate::task::{Names, decode_new_task, encode_id, id};
+use crate::task::{Names, Pen, decode_new_task, encode_new_task, id};
 use crate::wrong::{Wrong, all, required};
+
+/// The tasks of a request.
+pub fn encode_tasks(tasks: &[NewTask]) -> Vec<pb::NewTask> {
+    let mut pen = Pen::for_items(tasks.len());
+    tasks.iter().map(|task| encode_new_task(task, &mut pen)).collect()
+}
 
 /// Reads the tasks of a request.
 ///
@@ -28,19 +34,24 @@ pub(crate) fn decode_refusal(refusal: pb::Refusal) -> Result<Refusal, Wrong> {
     Ok(Refusal { code, message: refusal.message })
 }
 
-/// The answer to one task.
-pub fn encode_enqueued(answer: Enqueued) -> pb::Enqueued {
+/// The answers to the tasks of a request.
+pub fn encode_answers(answers: Vec<Enqueued>) -> Vec<pb::Enqueued> {
+    let mut pen = Pen::for_items(answers.len());
+    answers.into_iter().map(|answer| encode_enqueued(answer, &mut pen)).collect()
+}
+
+fn encode_enqueued(answer: Enqueued, pen: &mut Pen) -> pb::Enqueued {
     match answer {
         Enqueued::Inserted { id, state, durability } => pb::Enqueued {
             answer: Answer::Inserted.into(),
-            id: encode_id(id),
+            id: pen.id(id),
             state: enums::state(state),
             durability: enums::durability(durability),
             refusal: None,
         },
         Enqueued::Existing { id, state, durability } => pb::Enqueued {
             answer: Answer::Existing.into(),
-            id: encode_id(id),
+            id: pen.id(id),
             state: state.map_or(0, enums::state),
             durability: enums::durability(durability),
             refusal: None,

@@ -15,7 +15,7 @@ use crate::lease::{decode_checkpoints, encode_checkpoints};
 use crate::pb;
 use crate::settle::{decode_failure, encode_failure};
 use crate::task::{
-    Names, decode_payload, decode_task, decode_unique, encode_task, payload, span, unique,
+    Names, Pen, decode_payload, decode_task, decode_unique, encode_task, payload, span, unique,
 };
 use crate::wrong::{Wrong, all, at, required};
 
@@ -63,7 +63,9 @@ pub fn decode_list(request: pb::ListRequest) -> Result<(Filter, PageRequest)> {
 
 /// A page.
 pub fn encode_page(page: Page) -> pb::ListResponse {
-    pb::ListResponse { tasks: page.tasks.iter().map(encode_view).collect(), next: page.next }
+    let mut pen = Pen::for_items(page.tasks.len());
+    let tasks = page.tasks.iter().map(|view| encode_view(view, &mut pen)).collect();
+    pb::ListResponse { tasks, next: page.next }
 }
 
 /// Reads a page.
@@ -78,7 +80,10 @@ pub fn decode_page(response: pb::ListResponse) -> Result<Page> {
 
 /// Tasks by id.
 pub fn encode_found(views: &[Option<TaskView>]) -> pb::GetResponse {
-    let found = |view: &Option<TaskView>| pb::Found { task: view.as_ref().map(encode_view) };
+    let mut pen = Pen::for_items(views.len());
+    let found = |view: &Option<TaskView>| pb::Found {
+        task: view.as_ref().map(|view| encode_view(view, &mut pen)),
+    };
     pb::GetResponse { answers: views.iter().map(found).collect() }
 }
 
@@ -93,9 +98,9 @@ pub fn decode_found(response: pb::GetResponse) -> Result<Vec<Option<TaskView>>> 
     })?)
 }
 
-fn encode_view(view: &TaskView) -> pb::TaskView {
+fn encode_view(view: &TaskView, pen: &mut Pen) -> pb::TaskView {
     pb::TaskView {
-        task: Some(encode_task(&view.task)),
+        task: Some(encode_task(&view.task, pen)),
         standing: Some(encode_standing(&view.standing)),
         epoch: view.epoch.0,
         enqueued_at_ms: view.enqueued_at.0,
@@ -127,7 +132,7 @@ fn decode_view(view: pb::TaskView, names: &mut Names) -> Result<TaskView, Wrong>
         lease: view.lease.map(decode_lease_view).transpose()?,
         progress: view.progress.map(decode_progress),
         checkpoints: decode_checkpoints(view.checkpoints),
-        result: view.result.map(|result| decode_payload(result, names)),
+        result: view.result.map(|result| decode_payload(result, names)).transpose()?,
         deliveries: all(view.deliveries, "deliveries", decode_delivery)?,
     })
 }

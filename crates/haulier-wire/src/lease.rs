@@ -9,7 +9,7 @@ use haulier_core::{
 };
 
 use crate::pb;
-use crate::task::{Names, decode_task, encode_id, encode_task, id, ms, span};
+use crate::task::{Names, Pen, decode_task, encode_id, encode_task, id, ms, span};
 use crate::wrong::{Wrong, all, at, required};
 
 /// A fence.
@@ -107,16 +107,22 @@ fn decode_want(want: pb::Want) -> Result<Want, Wrong> {
 }
 
 /// A lease. Its ttl is a promise: it is rounded down.
-pub fn encode_lease(lease: &Lease) -> pb::Lease {
+pub fn encode_lease(lease: &Lease, pen: &mut Pen) -> pb::Lease {
     pb::Lease {
         epoch: lease.key.epoch.0,
-        task: Some(encode_task(&lease.task)),
+        task: Some(encode_task(&lease.task, pen)),
         attempt: lease.attempt,
         losses: lease.losses,
         ttl_ms: millis(lease.ttl),
         enqueued_at_ms: lease.enqueued_at.0,
         checkpoints: encode_checkpoints(&lease.checkpoints),
     }
+}
+
+/// Leases.
+pub fn encode_leases(leases: &[Lease]) -> Vec<pb::Lease> {
+    let mut pen = Pen::for_items(leases.len());
+    leases.iter().map(|lease| encode_lease(lease, &mut pen)).collect()
 }
 
 /// Reads leases.

@@ -14,9 +14,11 @@
 //! | [`inspect`], [`control`], [`capabilities`] | what operators see and do |
 //! | [`status`] | errors as `google.rpc` details and back |
 //! | [`frames`] | cutting a batch into messages that fit |
+//! | [`codec`] | messages into buffers of their length |
 
 pub mod beat;
 pub mod capabilities;
+pub mod codec;
 pub mod control;
 pub mod enqueue;
 mod enums;

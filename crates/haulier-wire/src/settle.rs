@@ -9,7 +9,7 @@ use crate::lease::key;
 use crate::pb;
 use crate::pb::settled::Answer;
 use crate::pb::settlement::Outcome as Wire;
-use crate::task::{Names, decode_payload, encode_id, ms, payload, span};
+use crate::task::{Names, Pen, decode_payload, ms, payload, span};
 use crate::wrong::{Wrong, all, required};
 
 /// A settlement as it came.
@@ -45,8 +45,13 @@ pub(crate) fn decode_failure(failure: &pb::Failure) -> Result<Failure, Wrong> {
     })
 }
 
-/// The end of a lease.
-pub fn encode_settlement(end: &Settlement) -> pb::Settlement {
+/// Ends of leases.
+pub fn encode_settlements(ends: &[Settlement]) -> Vec<pb::Settlement> {
+    let mut pen = Pen::for_items(ends.len());
+    ends.iter().map(|end| encode_settlement(end, &mut pen)).collect()
+}
+
+fn encode_settlement(end: &Settlement, pen: &mut Pen) -> pb::Settlement {
     let outcome = match &end.outcome {
         Outcome::Complete { result } => {
             Wire::Complete(pb::Complete { result: result.clone().map(payload) })
@@ -65,7 +70,7 @@ pub fn encode_settlement(end: &Settlement) -> pb::Settlement {
         Outcome::Release => Wire::Release(pb::Release {}),
         Outcome::Cancelled => Wire::Cancelled(pb::Cancelled {}),
     };
-    pb::Settlement { task: encode_id(end.key.task), epoch: end.key.epoch.0, outcome: Some(outcome) }
+    pb::Settlement { task: pen.id(end.key.task), epoch: end.key.epoch.0, outcome: Some(outcome) }
 }
 
 /// Reads settlements.
@@ -81,7 +86,8 @@ fn decode_settlement(end: pb::Settlement, names: &mut Names) -> Result<Ending, W
     let key = key(&end.task, end.epoch)?;
     let outcome = match required(end.outcome, "outcome")? {
         Wire::Complete(complete) => {
-            Outcome::Complete { result: complete.result.map(|told| decode_payload(told, names)) }
+            let result = complete.result.map(|told| decode_payload(told, names)).transpose()?;
+            Outcome::Complete { result }
         }
         Wire::Fail(fail) => {
             let failure = told_failure(fail.failure)?;

@@ -2,12 +2,13 @@
 //!
 //! Spans that are asked for are rounded up to a millisecond, so that no delay becomes shorter and
 //! no timeout zero. Payloads are slices of the frame that brought them; names repeat within a
-//! batch, so [`Names`] keeps the last one of each sort instead of making it anew for every task.
+//! batch, so [`Names`] keeps the last one of each sort instead of making it anew for every task,
+//! and [`Pen`] writes it from the same bytes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use haulier_core::clock::millis;
 use haulier_core::{
     Backoff, Kind, NewTask, Pairs, Payload, Policy, Priority, QueueName, Result, Start, Task,
@@ -62,47 +63,91 @@ impl Default for Names {
 }
 
 impl Names {
-    pub(crate) fn queue(&mut self, name: &str) -> Result<QueueName, Wrong> {
-        if name != self.queue.as_str() {
+    pub(crate) fn queue(&mut self, name: &[u8]) -> Result<QueueName, Wrong> {
+        if name != self.queue.as_str().as_bytes() {
             self.queue = if name.is_empty() {
                 QueueName::default()
             } else {
-                QueueName::new(name).map_err(at("queue"))?
+                QueueName::new(text(name, "queue")?).map_err(at("queue"))?
             };
         }
         Ok(self.queue.clone())
     }
 
-    pub(crate) fn kind(&mut self, name: &str) -> Result<Kind, Wrong> {
+    pub(crate) fn kind(&mut self, name: &[u8]) -> Result<Kind, Wrong> {
         match &self.kind {
-            Some(kind) if kind.as_str() == name => Ok(kind.clone()),
+            Some(kind) if kind.as_str().as_bytes() == name => Ok(kind.clone()),
             _ => {
-                let kind = Kind::new(name).map_err(at("kind"))?;
+                let kind = Kind::new(text(name, "kind")?).map_err(at("kind"))?;
                 self.kind = Some(kind.clone());
                 Ok(kind)
             }
         }
     }
 
-    pub(crate) fn payload(&mut self, bytes: Bytes, content_type: Option<&str>) -> Payload {
-        let content_type = content_type.unwrap_or(Payload::JSON);
-        if content_type != &*self.content_type {
-            self.content_type = content_type.into();
+    pub(crate) fn payload(
+        &mut self,
+        bytes: Bytes,
+        content_type: Option<&[u8]>,
+    ) -> Result<Payload, Wrong> {
+        let content_type = content_type.unwrap_or(Payload::JSON.as_bytes());
+        if content_type != self.content_type.as_bytes() {
+            self.content_type = text(content_type, "content_type")?.into();
         }
-        Payload { bytes, content_type: Arc::clone(&self.content_type) }
+        Ok(Payload { bytes, content_type: Arc::clone(&self.content_type) })
     }
 }
 
-fn content_type(payload: &Payload) -> Option<String> {
-    (!payload.is_json()).then(|| payload.content_type.as_ref().to_owned())
+fn text<'a>(bytes: &'a [u8], field: &'static str) -> Result<&'a str, Wrong> {
+    std::str::from_utf8(bytes).map_err(|_| Wrong::new(field, "is not UTF-8"))
+}
+
+/// Writes the items of one message: their ids lie side by side in one buffer, and a name that came
+/// last is written from the same bytes again.
+#[derive(Debug)]
+pub struct Pen {
+    ids: BytesMut,
+    queue: Bytes,
+    kind: Bytes,
+    content_type: Bytes,
+}
+
+impl Pen {
+    /// For a message of so many items.
+    pub fn for_items(count: usize) -> Self {
+        Self {
+            ids: BytesMut::with_capacity(count * 16),
+            queue: Bytes::new(),
+            kind: Bytes::new(),
+            content_type: Bytes::new(),
+        }
+    }
+
+    pub(crate) fn id(&mut self, id: TaskId) -> Bytes {
+        self.ids.extend_from_slice(&id.to_bytes());
+        self.ids.split().freeze()
+    }
+
+    fn content_type(&mut self, payload: &Payload) -> Option<Bytes> {
+        (!payload.is_json()).then(|| again(&mut self.content_type, &payload.content_type))
+    }
+}
+
+/// The bytes of a text: those that came last, if they are the same.
+fn again(last: &mut Bytes, text: &str) -> Bytes {
+    if *last != text.as_bytes() {
+        *last = Bytes::copy_from_slice(text.as_bytes());
+    }
+    last.clone()
 }
 
 pub(crate) fn payload(payload: Payload) -> pb::Payload {
-    pb::Payload { content_type: content_type(&payload), bytes: payload.bytes }
+    let content_type = (!payload.is_json()).then(|| payload.content_type.as_ref().to_owned());
+    pb::Payload { content_type, bytes: payload.bytes }
 }
 
-pub(crate) fn decode_payload(payload: pb::Payload, names: &mut Names) -> Payload {
-    names.payload(payload.bytes, payload.content_type.as_deref())
+pub(crate) fn decode_payload(payload: pb::Payload, names: &mut Names) -> Result<Payload, Wrong> {
+    names.payload(payload.bytes, payload.content_type.as_deref().map(str::as_bytes))
 }
 
 fn pairs(pairs: &Pairs) -> Vec<pb::Pair> {
@@ -168,13 +213,13 @@ pub(crate) fn decode_unique(unique: pb::Unique) -> Result<Unique, Wrong> {
 }
 
 /// A task's definition.
-pub fn encode_task(task: &Task) -> pb::Task {
+pub(crate) fn encode_task(task: &Task, pen: &mut Pen) -> pb::Task {
     pb::Task {
-        id: encode_id(task.id),
-        queue: task.queue.as_str().to_owned(),
-        kind: task.kind.as_str().to_owned(),
+        id: pen.id(task.id),
+        queue: again(&mut pen.queue, task.queue.as_str()),
+        kind: again(&mut pen.kind, task.kind.as_str()),
         payload: task.payload.bytes.clone(),
-        content_type: content_type(&task.payload),
+        content_type: pen.content_type(&task.payload),
         priority: (task.priority != Priority::default()).then(|| task.priority.get().into()),
         policy: policy(&task.policy),
         expires_in_ms: task.expires_in.map(ms),
@@ -192,7 +237,7 @@ pub(crate) fn decode_task(task: pb::Task, names: &mut Names) -> Result<Task, Wro
         id: id(&task.id, "id")?,
         queue: names.queue(&task.queue)?,
         kind: names.kind(&task.kind)?,
-        payload: names.payload(task.payload, task.content_type.as_deref()),
+        payload: names.payload(task.payload, task.content_type.as_deref())?,
         priority,
         policy: decode_policy(task.policy),
         expires_in: task.expires_in_ms.map(span),
@@ -202,9 +247,9 @@ pub(crate) fn decode_task(task: pb::Task, names: &mut Names) -> Result<Task, Wro
 }
 
 /// A task as it is handed over.
-pub fn encode_new_task(new: &NewTask) -> pb::NewTask {
+pub(crate) fn encode_new_task(new: &NewTask, pen: &mut Pen) -> pb::NewTask {
     pb::NewTask {
-        task: Some(encode_task(&new.task)),
+        task: Some(encode_task(&new.task, pen)),
         start: match new.start {
             Start::Now => None,
             Start::After(delay) => Some(pb::new_task::Start::DelayMs(ms(delay))),
@@ -246,11 +291,20 @@ mod tests {
     #[test]
     fn what_stands_beside_the_default_is_told_apart_from_it() {
         let mut names = Names::default();
-        assert!(names.payload(Bytes::new(), None).is_json());
-        assert_eq!(&*names.payload(Bytes::new(), Some("")).content_type, "");
-        assert_eq!(names.queue("").unwrap(), QueueName::default());
-        assert_eq!(names.queue("mail").unwrap().as_str(), "mail");
-        assert_eq!(names.queue("").unwrap(), QueueName::default());
-        assert!(names.kind("").is_err());
+        assert!(names.payload(Bytes::new(), None).unwrap().is_json());
+        assert_eq!(&*names.payload(Bytes::new(), Some(b"")).unwrap().content_type, "");
+        assert_eq!(names.queue(b"").unwrap(), QueueName::default());
+        assert_eq!(names.queue(b"mail").unwrap().as_str(), "mail");
+        assert_eq!(names.queue(b"").unwrap(), QueueName::default());
+        assert!(names.kind(b"").is_err());
+    }
+
+    #[test]
+    fn a_text_that_is_none_is_refused_with_its_field() {
+        let mut names = Names::default();
+        let field = |wrong: Wrong| haulier_core::Error::from(wrong).fields()[0].field.clone();
+        assert_eq!(field(names.queue(b"\xff").unwrap_err()), "queue");
+        assert_eq!(field(names.kind(b"\xff").unwrap_err()), "kind");
+        assert_eq!(field(names.payload(Bytes::new(), Some(b"\xff")).unwrap_err()), "content_type");
     }
 }

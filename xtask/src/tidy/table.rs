@@ -81,6 +81,7 @@ pub const ROWS: &[Row] = &[
         theirs: &[
             "async-trait",
             "bytes",
+            "foldhash",
             "futures-util",
             "tokio",
             "tokio-stream",
@@ -110,6 +111,7 @@ pub const ROWS: &[Row] = &[
             "axum-server",
             "base64",
             "bytes",
+            "foldhash",
             "futures-util",
             "http",
             "jiff",

@@ -4,7 +4,7 @@
 //! a settlement that was answered already gets the same answer (I8), a beat renews once more. Kept
 //! are at most [`PENDING_MAX`] batches; beyond that commands wait.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use haulier_core::clock::Sleep;
 use haulier_core::{
     Beat, BeatReply, Code, Directive, Error, Held, Lease, LeaseBeat, LeaseKey, Outcome, Result,
-    Settled, Settlement, Want, WorkerAbout, WorkerId, limits,
+    Settled, Settlement, Want, WorkerAbout, WorkerId, limits, probe,
 };
 use haulier_wire::pb::server_frame::Frame;
 use haulier_wire::pb::worker_frame::Frame as Up;
@@ -34,8 +34,10 @@ use crate::net::Net;
 const PENDING_MAX: usize = 16;
 /// Credits that servers let a stream have out; callers beyond it wait for their turn.
 const CREDITS_MAX: usize = 64;
-/// A stream of which nothing was asked this long, and on which nothing is held, ends.
+/// A stream of which nothing was asked this long, and on which no lease lives, ends.
 const IDLE_MAX: Duration = Duration::from_mins(1);
+/// How often it looks for what has waited too long.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What callers ask for.
 pub(super) enum Command {
@@ -62,7 +64,8 @@ struct Credit {
 struct Pending {
     what: Batch,
     since: Duration,
-    sent: bool,
+    /// On how many connections it was sent.
+    sent: u32,
 }
 
 /// Nobody waits for those without `reply`: the actor's own.
@@ -101,6 +104,8 @@ pub(super) struct Actor {
     /// What the worker said last of itself, and for how long it leases.
     about: Option<Arc<WorkerAbout>>,
     ttl: Duration,
+    /// The longest that it has leased for.
+    longest: Duration,
     directive: Directive,
     used_at: Duration,
     names: Names,
@@ -118,7 +123,7 @@ impl Actor {
         let hello = Hello { worker: worker.clone(), about: None, ttl, held: Vec::new() };
         Self {
             line: Line::Dialling(Box::pin(dial(Arc::clone(&net), hello, Duration::ZERO))),
-            tick: net.clock.sleep(ttl / 12),
+            tick: net.clock.sleep(LOOK_EVERY),
             used_at: net.clock.monotonic(),
             net,
             worker,
@@ -132,6 +137,7 @@ impl Actor {
             dials: 0,
             about: None,
             ttl,
+            longest: Duration::ZERO,
             directive: Directive::Run,
             names: Names::default(),
         }
@@ -191,10 +197,8 @@ impl Actor {
         self.used_at = self.now();
         match command {
             Command::Credit { number, want, reply } => {
-                if want.ttl < self.ttl {
-                    self.tick = self.net.clock.sleep(want.ttl / 12);
-                }
                 self.ttl = want.ttl;
+                self.longest = self.longest.max(want.ttl);
                 let held = Credit { want, reply, got: Vec::new(), out: false, withdrawn: false };
                 self.credits.insert(number, held);
             }
@@ -205,6 +209,7 @@ impl Actor {
                 if beat.about.is_some() {
                     self.about.clone_from(&beat.about);
                 }
+                self.longest = self.longest.max(beat.ttl);
                 self.desk.hold(beat.leases.iter().map(|lease| lease.key));
                 self.batch(Batch::Beat { beat, reply: Some(reply) });
             }
@@ -216,32 +221,39 @@ impl Actor {
         self.last_batch += 1;
         let batch = self.last_batch;
         let frame = what.frame(batch);
-        self.pending.insert(batch, Pending { what, since: self.now(), sent: false });
+        self.pending.insert(batch, Pending { what, since: self.now(), sent: 0 });
         if self.send(frame)
             && let Some(pending) = self.pending.get_mut(&batch)
         {
-            pending.sent = true;
+            pending.sent = 1;
         }
     }
 
     /// Sends a frame if there is a connection. What a connection does not take is sent on the next
     /// one.
     fn send(&mut self, frame: Up) -> bool {
-        let now = self.now();
         let Line::Up(live) = &mut self.line else { return false };
-        let sent = live.send(frame, now).is_ok();
+        let sent = live.send(frame).is_ok();
         if !sent {
             self.redial(Duration::ZERO);
         }
         sent
     }
 
+    /// Leaves the connection, if there is one, for the next.
     fn redial(&mut self, pause: Duration) {
         let mut held = self.desk.all_held();
         held.truncate(HELLO_HELD_MAX);
         let (worker, about) = (self.worker.clone(), self.about.clone());
         let hello = Hello { worker, about, ttl: self.ttl, held };
         self.line = Line::Dialling(Box::pin(dial(Arc::clone(&self.net), hello, pause)));
+        // A claim of which a part has come is answered with that part; the rest runs out. Who no
+        // longer waits is answered with nothing.
+        let over = |held: &Credit| held.withdrawn || !held.got.is_empty();
+        let over = self.credits.iter().filter(|(_, held)| over(held));
+        for number in over.map(|(number, _)| *number).collect::<Vec<_>>() {
+            self.answer(number);
+        }
     }
 
     /// A new connection: what was held was said by Hello, as far as it fits; what is unanswered is
@@ -257,15 +269,16 @@ impl Actor {
             Err(error) => tracing::warn!("a welcome makes no sense: {error:#}"),
         }
         self.directed(welcome.directive);
+        for (batch, pending) in std::mem::take(&mut self.pending) {
+            let sent = pending.sent + u32::from(self.send(pending.what.frame(batch)));
+            self.pending.insert(batch, Pending { sent, ..pending });
+        }
+        let said: HashSet<LeaseKey> = held.into_iter().collect();
         let mut rest = self.desk.all_held();
-        rest.retain(|key| !held.contains(key));
+        rest.retain(|key| !said.contains(key));
         for keys in rest.chunks(limits::ITEMS_MAX) {
             let leases = keys.iter().copied().map(LeaseBeat::renew).collect();
             self.own_beat(leases);
-        }
-        for (batch, pending) in std::mem::take(&mut self.pending) {
-            let sent = self.send(pending.what.frame(batch));
-            self.pending.insert(batch, Pending { sent: pending.sent || sent, ..pending });
         }
         for held in self.credits.values_mut() {
             held.out = false;
@@ -278,6 +291,9 @@ impl Actor {
             return;
         }
         let out = self.credits.values().filter(|held| held.out).count();
+        if self.credits.len() > CREDITS_MAX {
+            probe::sometimes("credit spent");
+        }
         let waiting = self.credits.iter_mut().filter(|(_, held)| !held.out);
         let next = waiting.take(CREDITS_MAX.saturating_sub(out)).map(|(number, held)| {
             held.out = true;
@@ -305,23 +321,7 @@ impl Actor {
             self.net.failed(live.server);
             tracing::debug!(worker = %self.worker, "a stream was lost: {error:#}");
         }
-        // A claim of which a part has come is answered with that part; the rest runs out. Who no
-        // longer waits is answered with nothing.
-        let over = |held: &Credit| held.withdrawn || !held.got.is_empty();
-        let over = self.credits.iter().filter(|(_, held)| over(held));
-        for number in over.map(|(number, _)| *number).collect::<Vec<_>>() {
-            self.answer(number);
-        }
-        let now = self.now();
-        let patience = self.net.patience;
-        let over = |pending: &Pending| now.saturating_sub(pending.since) >= patience;
-        let (expired, kept) =
-            std::mem::take(&mut self.pending).into_iter().partition(|(_, held)| over(held));
-        self.pending = kept;
-        let expired: BTreeMap<u64, Pending> = expired;
-        for pending in expired.into_values() {
-            pending.fail(&error);
-        }
+        self.expire(&error);
         self.dials += 1;
         // The first time another server, or the same one again, is tried at once.
         let pause = if self.dials == 1 {
@@ -376,10 +376,8 @@ impl Actor {
     }
 
     fn frame(&mut self, frame: ServerFrame) -> Result<()> {
-        let Line::Up(live) = &mut self.line else { return Ok(()) };
-        let seen_at = live.seen(frame.seen);
         match frame.frame {
-            Some(Frame::Deliver(deliver)) => self.delivered(deliver, seen_at)?,
+            Some(Frame::Deliver(deliver)) => self.delivered(deliver)?,
             Some(Frame::Settled(settled)) => self.settled(settled),
             Some(Frame::Beaten(beaten)) => self.beaten(beaten),
             Some(Frame::Cancel(_)) => self.news.tell(),
@@ -399,30 +397,24 @@ impl Actor {
         }
     }
 
-    fn delivered(&mut self, deliver: pb::Deliver, seen_at: Duration) -> Result<()> {
-        let passed = self.now().saturating_sub(seen_at);
-        let mut leases = read(lease::decode_leases(deliver.leases, &mut self.names))?;
+    fn delivered(&mut self, deliver: pb::Deliver) -> Result<()> {
+        self.used_at = self.now();
+        let leases = read(lease::decode_leases(deliver.leases, &mut self.names))?;
         self.desk.hold(leases.iter().map(|lease| lease.key));
-        for lease in &mut leases {
-            lease.ttl = lease.ttl.saturating_sub(passed);
-        }
-        let (alive, dead): (Vec<_>, Vec<_>) =
-            leases.into_iter().partition(|lease| !lease.ttl.is_zero());
-        self.release(&keys(&dead));
         let number = deliver.credit;
         let Some(held) = self.credits.get_mut(&number) else {
-            self.release(&keys(&alive));
+            self.release(&keys(&leases));
             return Ok(());
         };
-        held.got.extend(alive);
+        if held.got.is_empty() {
+            held.got = leases;
+        } else {
+            held.got.extend(leases);
+        }
         if let Err(error) = check_problem(deliver.problem) {
             if let Some(held) = self.credits.remove(&number) {
                 drop(held.reply.send(Err(error)));
             }
-        } else if held.got.is_empty() && !dead.is_empty() && !deliver.more && !held.withdrawn {
-            // All that came was too old: the caller still waits.
-            let frame = credit(number, &held.want);
-            self.send(frame);
         } else if !deliver.more {
             self.answer(number);
         }
@@ -438,11 +430,14 @@ impl Actor {
     }
 
     fn settled(&mut self, frame: pb::SettledFrame) {
-        let Some(Pending { what: Batch::Settle { ends, reply }, .. }) =
+        let Some(Pending { what: Batch::Settle { ends, reply }, sent, .. }) =
             self.pending.remove(&frame.batch)
         else {
             return;
         };
+        if sent > 1 {
+            probe::sometimes("unknown commit resolved");
+        }
         let answers = check_problem(frame.problem).and_then(|()| {
             let answers = read(settle::decode_answers(frame.answers))?;
             every_answer(ends.len(), answers)
@@ -495,19 +490,29 @@ impl Actor {
         self.desk.forget(stale.map(|(key, _)| *key));
     }
 
-    /// Says something while it waits for tasks, so that what the server has seen last is never old.
-    fn ticked(&mut self) -> ControlFlow<()> {
-        let every = self.ttl / 12;
-        self.tick = self.net.clock.sleep(every);
+    /// Gives up what has waited too long, and beats that nobody waits for any more.
+    fn expire(&mut self, error: &Error) {
         let now = self.now();
-        let Line::Up(live) = &self.line else { return ControlFlow::Continue(()) };
-        let quiet = now.saturating_sub(live.sent_at) >= every;
-        let busy = !self.credits.is_empty() || !self.pending.is_empty();
-        if quiet && !self.credits.is_empty() && self.pending.is_empty() {
-            self.own_beat(Vec::new());
+        let patience = self.net.patience;
+        let late = |held: &Pending| now.saturating_sub(held.since) >= patience;
+        for pending in self.pending.extract_if(.., |_, held| late(held) || held.is_forsaken()) {
+            pending.1.fail(error);
         }
-        let idle = !busy && self.commands.is_empty() && self.desk.holds_nothing();
-        if idle && now.saturating_sub(self.used_at) >= IDLE_MAX {
+    }
+
+    /// Looks for what has waited too long, and whether anybody needs this stream.
+    fn ticked(&mut self) -> ControlFlow<()> {
+        self.tick = self.net.clock.sleep(LOOK_EVERY);
+        let late = || Error::new(Code::UnknownOutcome, "no answer came in time; it may yet apply");
+        self.expire(&self.trouble.clone().unwrap_or_else(late));
+        if !matches!(self.line, Line::Up(_)) {
+            return ControlFlow::Continue(());
+        }
+        // What is held and was not spoken of for as long as a lease lasts is not held any more.
+        let silent = self.now().saturating_sub(self.used_at);
+        let free = self.desk.holds_nothing() || silent > self.longest;
+        let asked = !self.credits.is_empty() || !self.pending.is_empty();
+        if free && !asked && self.commands.is_empty() && silent >= IDLE_MAX {
             self.send(Up::Bye(pb::Bye { release: Vec::new() }));
             return ControlFlow::Break(());
         }
@@ -536,7 +541,7 @@ impl Batch {
     fn frame(&self, batch: u64) -> Up {
         match self {
             Self::Settle { ends, .. } => {
-                let settlements = ends.iter().map(settle::encode_settlement).collect();
+                let settlements = settle::encode_settlements(ends);
                 Up::Settle(pb::SettleFrame { batch, settlements })
             }
             Self::Beat { beat, .. } => {
@@ -547,9 +552,17 @@ impl Batch {
 }
 
 impl Pending {
+    /// Whether it is a beat whose caller is gone: a later one says the same and more.
+    fn is_forsaken(&self) -> bool {
+        match &self.what {
+            Batch::Beat { reply: Some(reply), .. } => reply.is_closed(),
+            Batch::Beat { reply: None, .. } | Batch::Settle { .. } => false,
+        }
+    }
+
     /// Gives up. What was sent may have happened.
     fn fail(self, error: &Error) {
-        let error = if self.sent && !error.may_have_applied() && error.is_retryable() {
+        let error = if self.sent > 0 && !error.may_have_applied() && error.is_retryable() {
             Error::new(Code::UnknownOutcome, "the stream was lost before the answer came")
                 .caused_by(error.clone())
         } else {

@@ -1,10 +1,10 @@
 //! What callers and a stream's actor share. Callers put down here, without waiting, what they give
 //! back when they are dropped; the actor looks whenever it is woken.
 
-use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use foldhash::HashSet;
 use haulier_core::{LeaseKey, Settlement};
 use tokio::sync::Notify;
 
@@ -40,6 +40,11 @@ impl Desk {
 
     pub fn holds(&self, key: LeaseKey) -> bool {
         lock(&self.held).contains(&key)
+    }
+
+    pub fn holds_all(&self, ends: &[Settlement]) -> bool {
+        let held = lock(&self.held);
+        ends.iter().all(|end| held.contains(&end.key))
     }
 
     pub fn hold(&self, keys: impl IntoIterator<Item = LeaseKey>) {

@@ -1,7 +1,5 @@
-//! One connection's frames: numbered, and timed, so that a lease can be counted from when the
-//! frame was sent that the server had read before it granted the lease.
+//! One connection's frames, numbered.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,11 +30,6 @@ pub(super) struct Live {
     /// Which server it leads to.
     pub server: usize,
     seq: u64,
-    /// Frames that the server has not told to have seen, each with when it was sent.
-    sent: VecDeque<(u64, Duration)>,
-    /// When the last frame was sent that the server has told to have seen.
-    seen_at: Duration,
-    pub sent_at: Duration,
 }
 
 /// What the worker says first.
@@ -82,7 +75,6 @@ async fn say_hello(net: &Net, way: Way, hello: Hello) -> Result<Box<Opened>> {
         held: held.iter().copied().map(lease::encode_key).collect(),
     };
     let (up, frames) = mpsc::channel(FRAMES_WAITING);
-    let sent_at = net.clock.monotonic();
     let first = WorkerFrame { seq: 1, frame: Some(Up::Hello(message)) };
     up.try_send(first).map_err(|_| Error::internal("a new stream is full"))?;
     let request = net.request(ReceiverStream::new(frames));
@@ -93,15 +85,7 @@ async fn say_hello(net: &Net, way: Way, hello: Hello) -> Result<Box<Opened>> {
         Some(_) => return Err(Error::internal("the server did not say welcome first")),
         None => return Err(Error::new(Code::Unavailable, "the server ended the stream at once")),
     };
-    let live = Live {
-        up,
-        down,
-        server: way.server,
-        seq: 1,
-        sent: VecDeque::new(),
-        seen_at: sent_at,
-        sent_at,
-    };
+    let live = Live { up, down, server: way.server, seq: 1 };
     Ok(Box::new(Opened { live, welcome, held }))
 }
 
@@ -111,26 +95,14 @@ pub(super) struct Stuck;
 
 impl Live {
     /// Sends a frame.
-    pub fn send(&mut self, frame: Up, now: Duration) -> Result<(), Stuck> {
+    pub fn send(&mut self, frame: Up) -> Result<(), Stuck> {
         self.seq += 1;
-        self.up.try_send(WorkerFrame { seq: self.seq, frame: Some(frame) }).map_err(|_| Stuck)?;
-        self.sent.push_back((self.seq, now));
-        self.sent_at = now;
-        Ok(())
+        self.up.try_send(WorkerFrame { seq: self.seq, frame: Some(frame) }).map_err(|_| Stuck)
     }
 
     /// The next frame; `None` when the server ended the stream.
     pub async fn receive(&mut self) -> Result<Option<ServerFrame>, Status> {
         self.down.message().await
-    }
-
-    /// When the frame was sent that the server had seen before it acted.
-    pub fn seen(&mut self, seen: u64) -> Duration {
-        while let Some((_, sent_at)) = self.sent.front().filter(|(seq, _)| *seq <= seen) {
-            self.seen_at = *sent_at;
-            self.sent.pop_front();
-        }
-        self.seen_at
     }
 }
 

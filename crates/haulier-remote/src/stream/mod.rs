@@ -145,6 +145,11 @@ impl Streams {
             let table = lock(&self.table);
             table.values().filter_map(|entry| entry.stream.clone()).collect()
         };
+        // Mostly all of them are of one stream.
+        if let Some(stream) = streams.iter().find(|stream| stream.desk.holds_all(&ends)) {
+            parts.ways.push((Some(stream.clone()), (0..parts.count).collect(), ends));
+            return parts;
+        }
         let mut rest: Vec<(usize, Settlement)> = ends.into_iter().enumerate().collect();
         let mut none = (None, Vec::new(), Vec::new());
         while let Some((_, first)) = rest.first() {

@@ -3,35 +3,35 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use haulier_core::{Error, Lease, Outcome, Result, Settled, Settlement, limits};
+use haulier_core::{Error, Lease, LeaseKey, Outcome, Result, Settled, Settlement, limits};
 use haulier_wire::frames::{check_items, length};
 use haulier_wire::pb::queue_server::Queue;
 use haulier_wire::settle::Ending;
 use haulier_wire::status::to_status;
+use haulier_wire::task::Pen;
 use haulier_wire::{beat, capabilities, enqueue, lease, pb, settle};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::work::{Claims, Sessions, session};
+use super::work::{Sessions, session};
 use super::{answer, release};
 use crate::decide::{Undecided, decide};
 use crate::shared::Shared;
 
-/// Frames that may wait for a worker's connection; beyond it the stream stops reading.
-const FRAMES_WAITING: usize = 32;
+/// Frames that may wait for a worker's connection; beyond it the stream stops reading. A worker
+/// that reads nothing costs no more than these.
+const FRAMES_WAITING: usize = 8;
 
 /// The service, with what all streams share.
 pub(super) struct Service {
     shared: Shared,
     sessions: Arc<Sessions>,
-    claims: Claims,
 }
 
 impl Service {
     pub(super) fn new(shared: Shared) -> Self {
-        let claims = Claims::start(Arc::clone(&shared.store));
-        Self { shared, sessions: Arc::default(), claims }
+        Self { shared, sessions: Arc::default() }
     }
 
     async fn lease(&self, request: pb::LeaseRequest) -> Result<pb::LeaseResponse> {
@@ -40,10 +40,8 @@ impl Service {
         let wants = lease::decode_wants(request.wants)?;
         let nothing = vec![Vec::new(); wants.len()];
         let wait = Duration::from_millis(request.wait_ms);
-        let got = tokio::select! {
-            got = self.shared.store.lease(wants, wait) => got?,
-            () = self.shared.draining.cancelled() => nothing,
-        };
+        let got = self.shared.unless_draining(self.shared.store.lease(wants, wait)).await;
+        let got = got.unwrap_or(Ok(nothing))?;
         let (answers, rest) = fit(got);
         if !rest.is_empty() {
             let keys = rest.into_iter().map(|lease| lease.key).collect();
@@ -55,8 +53,7 @@ impl Service {
     async fn enqueue(&self, request: pb::EnqueueRequest) -> Result<pb::EnqueueResponse> {
         check_items(request.tasks.len(), "tasks")?;
         let answers = self.shared.store.enqueue(enqueue::decode_tasks(request)?).await?;
-        let answers = answers.into_iter().map(enqueue::encode_enqueued).collect();
-        Ok(pb::EnqueueResponse { answers })
+        Ok(pb::EnqueueResponse { answers: enqueue::encode_answers(answers) })
     }
 
     async fn beat(&self, request: pb::BeatRequest) -> Result<pb::BeatResponse> {
@@ -69,26 +66,24 @@ impl Service {
     async fn watch(&self, request: pb::WatchRequest) -> Result<pb::WatchResponse> {
         let worker = lease::decode_worker(&request.worker)?;
         let wait = Duration::from_millis(request.wait_ms);
-        let news = tokio::select! {
-            news = self.shared.store.watch(worker, wait) => news?,
-            () = self.shared.draining.cancelled() => false,
-        };
-        Ok(pb::WatchResponse { news })
+        let news = self.shared.unless_draining(self.shared.store.watch(worker, wait)).await;
+        Ok(pb::WatchResponse { news: news.unwrap_or(Ok(false))? })
     }
 }
 
-/// Decides what is undecided, and settles.
+/// Decides what is undecided, and settles. The keys of the leases come with the answers.
 pub(super) async fn settle(
     shared: &Shared,
     ends: Vec<pb::Settlement>,
-) -> Result<(Vec<Settlement>, Vec<Settled>)> {
+) -> Result<(Vec<LeaseKey>, Vec<Settled>)> {
     check_items(ends.len(), "settlements")?;
     let ends = decided(shared, settle::decode_settlements(ends)?).await?;
-    let answers = shared.store.settle(ends.clone()).await?;
-    if answers.len() != ends.len() {
+    let keys: Vec<LeaseKey> = ends.iter().map(|end| end.key).collect();
+    let answers = shared.store.settle(ends).await?;
+    if answers.len() != keys.len() {
         return Err(Error::internal("the store did not answer every settlement"));
     }
-    Ok((ends, answers))
+    Ok((keys, answers))
 }
 
 async fn decided(shared: &Shared, endings: Vec<Ending>) -> Result<Vec<Settlement>> {
@@ -116,10 +111,11 @@ async fn decided(shared: &Shared, endings: Vec<Ending>) -> Result<Vec<Settlement
 fn fit(got: Vec<Vec<Lease>>) -> (Vec<pb::Leases>, Vec<Lease>) {
     let mut bytes = 0;
     let mut rest = Vec::new();
+    let mut pen = Pen::for_items(got.iter().map(Vec::len).sum());
     let answers = got.into_iter().map(|leases| {
         let mut kept = Vec::with_capacity(leases.len());
         for lease in leases {
-            let encoded = lease::encode_lease(&lease);
+            let encoded = lease::encode_lease(&lease, &mut pen);
             let taken = length(&encoded) + 8;
             if bytes > 0 && bytes + taken > limits::MESSAGE_BYTES_MAX - 1024 {
                 rest.push(lease);
@@ -189,8 +185,8 @@ impl Queue for Service {
         self.shared.check_not_draining().map_err(|error| to_status(&error))?;
         let (down, frames) = mpsc::channel(FRAMES_WAITING);
         let up = request.into_inner();
-        let (sessions, claims) = (Arc::clone(&self.sessions), self.claims.clone());
-        tokio::spawn(session::serve(self.shared.clone(), sessions, claims, up, down));
+        let sessions = Arc::clone(&self.sessions);
+        tokio::spawn(session::serve(self.shared.clone(), sessions, up, down));
         Ok(Response::new(ReceiverStream::new(frames)))
     }
 }

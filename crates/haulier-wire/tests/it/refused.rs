@@ -5,7 +5,7 @@ use haulier_wire::settle::Ending;
 use haulier_wire::{beat, control, enqueue, inspect, lease, pb, settle, task};
 
 fn task() -> pb::Task {
-    pb::Task { id: vec![1; 16].into(), kind: "k".to_owned(), ..pb::Task::default() }
+    pb::Task { id: vec![1; 16].into(), kind: "k".into(), ..pb::Task::default() }
 }
 
 /// The field that is wrong with a task after a change.
@@ -28,8 +28,10 @@ fn a_wrong_field_of_a_task_is_named_with_its_index() {
     let change = |change: fn(&mut pb::Task)| wrong(|new| change(new.task.as_mut().unwrap()));
     assert_eq!(change(|task| task.id = vec![1; 15].into()), "tasks[1].task.id");
     assert_eq!(change(|task| task.id = vec![1; 17].into()), "tasks[1].task.id");
-    assert_eq!(change(|task| task.kind = String::new()), "tasks[1].task.kind");
-    assert_eq!(change(|task| task.queue = "a/b".to_owned()), "tasks[1].task.queue");
+    assert_eq!(change(|task| task.kind = bytes::Bytes::new()), "tasks[1].task.kind");
+    assert_eq!(change(|task| task.queue = "a/b".into()), "tasks[1].task.queue");
+    let garbled = bytes::Bytes::from_static(b"\xff");
+    assert_eq!(wrong(|new| new.task.as_mut().unwrap().kind = garbled), "tasks[1].task.kind");
     assert_eq!(change(|task| task.priority = Some(10)), "tasks[1].task.priority");
     assert_eq!(change(|task| task.priority = Some(260)), "tasks[1].task.priority");
     let unique = pb::Unique { until: 9, ..pb::Unique::default() };

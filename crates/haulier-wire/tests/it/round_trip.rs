@@ -3,7 +3,7 @@
 use haulier_core::{BeatReply, Capabilities, Changed, Durability, Held, Page, State};
 use haulier_wire::settle::Ending;
 use haulier_wire::task::Names;
-use haulier_wire::{beat, capabilities, control, enqueue, inspect, lease, pb, settle, task};
+use haulier_wire::{beat, capabilities, control, enqueue, inspect, lease, pb, settle};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
@@ -18,14 +18,14 @@ fn sent<M: Message + Default>(message: &M) -> M {
 proptest! {
     #[test]
     fn tasks_arrive_as_they_were_handed_over(tasks in vec(nouns::new_task(), 0..4)) {
-        let encoded = tasks.iter().map(task::encode_new_task).collect();
+        let encoded = enqueue::encode_tasks(&tasks);
         let request = sent(&pb::EnqueueRequest { tasks: encoded });
         prop_assert_eq!(enqueue::decode_tasks(request).unwrap(), tasks);
     }
 
     #[test]
     fn enqueue_answers_arrive(answers in vec(nouns::enqueued(), 0..4)) {
-        let encoded = answers.iter().cloned().map(enqueue::encode_enqueued).collect();
+        let encoded = enqueue::encode_answers(answers.clone());
         let response = sent(&pb::EnqueueResponse { answers: encoded });
         prop_assert_eq!(enqueue::decode_answers(response).unwrap(), answers);
     }
@@ -39,7 +39,7 @@ proptest! {
 
     #[test]
     fn leases_arrive(leases in vec(nouns::lease(), 0..4)) {
-        let encoded = leases.iter().map(lease::encode_lease).collect();
+        let encoded = lease::encode_leases(&leases);
         let answer = sent(&pb::Leases { leases: encoded });
         let decoded = lease::decode_leases(answer.leases, &mut Names::default()).unwrap();
         prop_assert_eq!(decoded, leases);
@@ -62,7 +62,7 @@ proptest! {
 
     #[test]
     fn settlements_arrive(ends in vec(nouns::settlement(), 0..4)) {
-        let encoded = ends.iter().map(settle::encode_settlement).collect();
+        let encoded = settle::encode_settlements(&ends);
         let request = sent(&pb::SettleRequest { settlements: encoded });
         let decoded = settle::decode_settlements(request.settlements).unwrap();
         prop_assert_eq!(decoded, ends.into_iter().map(Ending::Decided).collect::<Vec<_>>());
@@ -143,6 +143,6 @@ fn a_task_with_every_default_costs_little_more_than_what_it_says() {
     let id = haulier_core::TaskId::from_bytes([7; 16]);
     let kind = haulier_core::Kind::new("email.send").unwrap();
     let new = haulier_core::NewTask::new(id, kind, haulier_core::Payload::json("x".repeat(200)));
-    let bytes = task::encode_new_task(&new).encoded_len();
+    let bytes = enqueue::encode_tasks(&[new])[0].encoded_len();
     assert!(bytes <= 18 + 9 + 12 + 203 + 3, "{bytes} bytes");
 }

@@ -1,5 +1,6 @@
 //! Frames to the worker: numbered, and each telling the last worker frame that was handled.
 
+use haulier_core::probe;
 use haulier_wire::pb::server_frame::Frame;
 use haulier_wire::pb::{self, ServerFrame};
 use tokio::sync::mpsc;
@@ -29,6 +30,9 @@ impl Down {
         stop: &CancellationToken,
     ) -> Result<(), Gone> {
         let frame = ServerFrame { seq: self.seq + 1, seen, frame: Some(frame) };
+        if self.frames.capacity() == 0 {
+            probe::sometimes("send buffer full");
+        }
         tokio::select! {
             sent = self.frames.send(Ok(frame)) => sent.map_err(|_| Gone)?,
             () = stop.cancelled() => return Err(Gone),

@@ -2,10 +2,10 @@
 //! while the next frame is read. A job borrows nothing of its session; the session takes in what
 //! it brings.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::HashSet;
 use haulier_core::{
     Beat, Directive, Held, Include, LeaseBeat, LeaseKey, Result, Settled, State, WorkerId, limits,
 };
@@ -42,10 +42,10 @@ pub(super) struct News {
 pub(super) async fn settle(shared: Shared, frame: pb::SettleFrame) -> Done {
     let batch = frame.batch;
     let (answers, problem, over) = match queue::settle(&shared, frame.settlements).await {
-        Ok((ends, answers)) => {
+        Ok((keys, answers)) => {
             let ended = |answer: &Settled| !matches!(answer, Settled::Refused(_));
-            let over = ends.iter().zip(&answers).filter(|(_, answer)| ended(answer));
-            let over = over.map(|(end, _)| end.key).collect();
+            let over = keys.into_iter().zip(&answers).filter(|(_, answer)| ended(answer));
+            let over = over.map(|(key, _)| key).collect();
             (answers.into_iter().map(settle::encode_settled).collect(), None, over)
         }
         Err(error) => (Vec::new(), Some(to_problem(&error)), Vec::new()),

@@ -4,15 +4,14 @@
 //! |---|---|
 //! | [`session`] | the life of one stream, from Hello to its end |
 //! | [`jobs`] | what a stream asks of the store without waiting for it |
-//! | [`claimer`] | the one place that leases for all streams |
+//! | [`claim`] | the call that waits in the store for a credit |
 //! | [`sessions`] | which stream a worker has; a newer one supersedes it |
 //! | [`down`] | frames to the worker |
 
-mod claimer;
+mod claim;
 mod down;
 mod jobs;
 pub(super) mod session;
 mod sessions;
 
-pub(super) use claimer::Claims;
 pub(super) use sessions::Sessions;

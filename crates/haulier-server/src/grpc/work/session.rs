@@ -5,11 +5,12 @@
 //! them back. It renews nothing by itself: a connection that lives proves nothing about the worker
 //! behind it.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use foldhash::{HashSet, HashSetExt as _};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -23,9 +24,10 @@ use haulier_wire::pb::{self, ServerFrame, WorkerFrame};
 use haulier_wire::status::{to_problem, to_status};
 use haulier_wire::{beat, lease};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
-use super::claimer::{Ask, Claimed, Claims};
+use super::claim::{Claimed, claim};
 use super::down::{Down, Gone, cancel};
 use super::jobs::{self, Done};
 use super::sessions::{Seat, Sessions};
@@ -67,17 +69,12 @@ impl From<Error> for End {
 pub(in crate::grpc) async fn serve(
     shared: Shared,
     sessions: Arc<Sessions>,
-    claims: Claims,
     mut up: Streaming<WorkerFrame>,
     down: mpsc::Sender<Result<ServerFrame, Status>>,
 ) {
     let mut down = Down::new(down);
-    let opened = tokio::select! {
-        opened = open(&shared, &sessions, &mut up, &mut down) => opened,
-        () = shared.draining.cancelled() => return,
-    };
-    match opened {
-        Ok(opened) => Session::new(shared, claims, opened, down).live(up).await,
+    match open(&shared, &sessions, &mut up, &mut down).await {
+        Ok(opened) => Session::new(shared, opened, down).live(up).await,
         Err(End::Broken(error)) => down.end(to_status(&error)),
         Err(End::Lost | End::Bye | End::Draining) => {}
     }
@@ -92,7 +89,9 @@ struct Opened {
     directive: Directive,
 }
 
-/// Hears Hello, takes the worker's leases back, says Welcome.
+/// Hears Hello, takes the worker's leases back, says Welcome. Once it has heard Hello it goes on to
+/// its end, also if the server drains: whoever comes next for this worker waits for this stream,
+/// and through it for the one before.
 async fn open(
     shared: &Shared,
     sessions: &Arc<Sessions>,
@@ -104,6 +103,7 @@ async fn open(
         () = shared.clock.sleep(HELLO_WITHIN) => {
             return Err(Error::invalid("hello", "did not come in time").into());
         }
+        () = shared.draining.cancelled() => return Err(End::Draining),
     };
     let (1, Some(Up::Hello(hello))) = (first.seq, first.frame) else {
         return Err(Error::invalid("hello", "must be the first frame, with seq 1").into());
@@ -140,17 +140,16 @@ struct Session {
     shared: Shared,
     seat: Seat,
     worker: WorkerId,
-    claims: Claims,
     down: Down,
-    /// The last frame of the worker that was handled; the claimer reads it, too.
+    /// The last frame of the worker that was handled; claims read it, too.
     seen: Arc<AtomicU64>,
     /// Delivered or taken back, and not over as far as is known.
     held: HashSet<LeaseKey>,
     /// The shortest ttl that the worker asked for: a lost stream never makes a lease longer.
     ttl: Duration,
-    /// Credits that are out.
-    credits: HashSet<u64>,
-    claimed: (mpsc::Sender<Claimed>, mpsc::Receiver<Claimed>),
+    /// Credits that are out, each with how it is taken back.
+    credits: HashMap<u64, CancellationToken>,
+    claims: FuturesUnordered<BoxFuture<'static, Claimed>>,
     jobs: FuturesUnordered<BoxFuture<'static, Done>>,
     /// Waits for news; `None` until the next beat if there was nothing to tell.
     watch: Option<BoxFuture<'static, Result<bool>>>,
@@ -161,20 +160,19 @@ struct Session {
 }
 
 impl Session {
-    fn new(shared: Shared, claims: Claims, opened: Opened, down: Down) -> Self {
+    fn new(shared: Shared, opened: Opened, down: Down) -> Self {
         let Opened { seat, worker, ttl, held, directive } = opened;
         Self {
             watch: Some(jobs::watch(&shared, &worker)),
             shared,
             seat,
             worker,
-            claims,
             down,
             seen: Arc::new(AtomicU64::new(1)),
             held,
             ttl,
-            credits: HashSet::new(),
-            claimed: mpsc::channel(CREDITS_MAX),
+            credits: HashMap::new(),
+            claims: FuturesUnordered::new(),
             jobs: FuturesUnordered::new(),
             directive,
             cancelled: HashSet::new(),
@@ -206,7 +204,7 @@ impl Session {
             () = self.down.gone() => Err(End::Lost),
             () = self.shared.draining.cancelled(), if !self.draining => {
                 self.draining = true;
-                self.withdraw_all().await;
+                self.withdraw_all();
                 Ok(())
             }
             frame = up.message(), if reads => match frame {
@@ -215,7 +213,7 @@ impl Session {
                 Err(status) => Err(lost_or_broken(&status)),
             },
             Some(done) = self.jobs.next() => self.done(done).await,
-            Some(claimed) = self.claimed.1.recv() => self.deliver(claimed).await,
+            Some(claimed) = self.claims.next() => self.deliver(claimed).await,
             news = heard(&mut self.watch) => {
                 self.heard(news);
                 Ok(())
@@ -267,8 +265,8 @@ impl Session {
         let want = lease::decode_own_want(credit.want, &self.worker)?;
         let number = credit.number;
         if want.max == 0 {
-            if self.credits.contains(&number) {
-                self.claims.withdraw((self.seat.session, number)).await;
+            if let Some(taken_back) = self.credits.get(&number) {
+                taken_back.cancel();
                 return Ok(());
             }
             return self.deliver_nothing(number, None).await;
@@ -276,7 +274,7 @@ impl Session {
         if let Err(refusal) = want.check() {
             return self.deliver_nothing(number, Some(&refusal.into())).await;
         }
-        if self.credits.contains(&number) {
+        if self.credits.contains_key(&number) {
             // Said twice is said once.
             return Ok(());
         }
@@ -284,15 +282,11 @@ impl Session {
             let detail = format!("{CREDITS_MAX} credits are out already");
             return Err(Error::invalid("credit", detail).into());
         }
-        self.credits.insert(number);
+        let taken_back = CancellationToken::new();
+        self.credits.insert(number, taken_back.clone());
         self.ttl = self.ttl.min(want.ttl);
-        let ask = Ask {
-            credit: (self.seat.session, number),
-            want,
-            seen: Arc::clone(&self.seen),
-            to: self.claimed.0.clone(),
-        };
-        self.claims.ask(ask).await;
+        let (store, seen) = (Arc::clone(&self.shared.store), Arc::clone(&self.seen));
+        self.claims.push(Box::pin(claim(store, number, want, seen, taken_back)));
         Ok(())
     }
 
@@ -304,7 +298,7 @@ impl Session {
     }
 
     async fn deliver(&mut self, claimed: Claimed) -> Result<(), End> {
-        let Claimed { credit: (_, credit), leases, seen } = claimed;
+        let Claimed { credit, leases, seen } = claimed;
         self.credits.remove(&credit);
         let leases = match leases {
             Ok(leases) => leases,
@@ -323,7 +317,7 @@ impl Session {
     }
 
     async fn write(&mut self, credit: u64, leases: &[Lease], seen: u64) -> Result<(), End> {
-        let mut frames = frames::cut(leases.iter().map(lease::encode_lease).collect());
+        let mut frames = frames::cut(lease::encode_leases(leases));
         if frames.is_empty() {
             frames.push(Vec::new());
         }
@@ -407,20 +401,15 @@ impl Session {
         }
     }
 
-    async fn withdraw_all(&mut self) {
+    fn withdraw_all(&self) {
         // Which comes first does not matter.
-        let numbers: Vec<u64> = self.credits.iter().copied().collect();
-        for number in numbers {
-            self.claims.withdraw((self.seat.session, number)).await;
-        }
+        self.credits.values().for_each(CancellationToken::cancel);
     }
 
     /// Gives back what was not delivered, waits for what is under way, and says why it ends.
     async fn end(mut self, end: End) {
-        self.withdraw_all().await;
-        while !self.credits.is_empty() {
-            let Some(claimed) = self.claimed.1.recv().await else { break };
-            self.credits.remove(&claimed.credit.1);
+        self.withdraw_all();
+        while let Some(claimed) = self.claims.next().await {
             if let Ok(leases) = claimed.leases {
                 release(&*self.shared.store, keys(&leases)).await;
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use haulier_core::limits::DISCONNECT_GRACE;
-use haulier_core::{Code, State};
+use haulier_core::{Code, Payload, State, probe};
 use haulier_wire::pb::worker_frame::Frame as Up;
 use haulier_wire::pb::{self, Held};
 use haulier_wire::status::from_status;
@@ -149,4 +149,29 @@ async fn leases_on_their_way_to_a_stream_that_is_gone_are_handed_back() {
     site.elapse(DISCONNECT_GRACE).await;
     let deliver = next.deliver().await;
     assert_eq!(super::worker::key(&deliver.leases[0]).task, ids[0]);
+}
+
+#[tokio::test]
+async fn a_worker_that_reads_nothing_is_sent_no_more_than_it_asked_for_and_others_are_served() {
+    const CREDITS: u64 = 64;
+    let site = Site::start();
+    let large = || Payload::new(vec![7; 300 * 1024], "a/b");
+    let ids = site.put_with(2 * CREDITS, |task| task.task.payload = large()).await;
+    let (mut deaf, _) = Worker::hello(site.address, "deaf", &[]).await;
+    for number in 1..=CREDITS {
+        deaf.credit(number, 1).await;
+    }
+    let full = |(name, times)| name == "send buffer full" && times > 0;
+    site.until("its buffer is full", async || probe::counts().into_iter().any(full)).await;
+    let (mut other, _) = Worker::hello(site.address, "other", &[]).await;
+    other.take_one(1).await;
+    let mut running = 0;
+    for id in ids {
+        running += u64::from(site.view(id).await.state() == State::Running);
+    }
+    assert!(running <= CREDITS + 1, "L5: {running} are leased; no more than it has asked for");
+    let mut came = 0;
+    while came < CREDITS {
+        came += deaf.deliver().await.leases.len() as u64;
+    }
 }

@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haulier_core::{
-    Beat, Code, Held, Include, Inspect, Kind, LeaseBeat, ManualClock, NewTask, Outcome, Payload,
-    Queue, QueueName, Settled, Settlement, State, Store, TaskId, Want, WorkerId, limits,
+    Beat, Clock, Code, Held, Include, Inspect, Kind, LeaseBeat, LeaseKey, ManualClock, NewTask,
+    Outcome, Payload, Progress, Queue, QueueName, Settled, Settlement, State, Store, TaskId, Want,
+    WorkerId, limits,
 };
 use haulier_memory::MemoryStore;
+use haulier_remote::RemoteStore;
+use tokio::task::JoinHandle;
 
 use super::proxy::Proxy;
 use super::worker::view;
@@ -183,5 +186,116 @@ async fn a_settlement_whose_answer_was_lost_is_sent_again_and_applied_once() {
     assert_eq!(settled, [Settled::Applied { state: State::Completed, late: false }]);
     assert_eq!(view(&store, id).await.deliveries.len(), 1);
     drop(remote);
+    link.end().await;
+}
+
+#[tokio::test]
+async fn a_lease_lasts_as_long_as_it_was_granted_for_however_long_its_call_has_waited() {
+    let clock = ManualClock::new();
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
+    let link = Link::over(Arc::clone(&store), &clock).await;
+    let two = || Want::new(WorkerId::new("two").unwrap(), QueueName::default(), 1);
+    for wants in [vec![want()], vec![two(), two()]] {
+        let remote = link.remote.clone();
+        let worker = wants[0].worker.clone();
+        let waiting = tokio::spawn(async move { remote.lease(wants, limits::WAIT_MAX).await });
+        within(async {
+            while !store.workers().await.unwrap().iter().any(|view| view.worker == worker) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        clock.advance(Duration::from_secs(4));
+        let id = put(&store, if worker == want().worker { 1 } else { 2 }).await;
+        let got = within(waiting).await.unwrap().unwrap();
+        let lease = got.iter().flatten().next().unwrap();
+        assert_eq!((lease.key.task, lease.ttl), (id, limits::LEASE_TTL_DEFAULT));
+        let left = view(&store, id).await.lease.unwrap().expires_in;
+        assert_eq!(left, lease.ttl, "who counts from when it called gives up before the store");
+    }
+    link.end().await;
+}
+
+/// A client whose answers are swallowed, and a task that it has leased before.
+async fn deaf(clock: &ManualClock) -> (Arc<dyn Store>, Link, RemoteStore, LeaseKey) {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
+    let link = Link::over(Arc::clone(&store), clock).await;
+    let proxy = Proxy::before(link.address).await;
+    let remote = connect(&format!("http://{}", proxy.address), clock).await.unwrap();
+    put(&store, 1).await;
+    let got = within(remote.lease(vec![want()], limits::WAIT_MAX)).await.unwrap();
+    proxy.swallow_answers();
+    (store, link, remote, got[0][0].key)
+}
+
+/// Lets time pass, second by second, until a call has its answer.
+async fn pass_until<T>(clock: &ManualClock, mut call: JoinHandle<T>) -> T {
+    let passing = async {
+        loop {
+            clock.advance(Duration::from_secs(1));
+            tokio::task::yield_now().await;
+        }
+    };
+    within(async {
+        tokio::select! {
+            answer = &mut call => answer.unwrap(),
+            () = passing => unreachable!("time has no end"),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_is_never_answered_on_a_living_connection_fails_in_time_as_unknown() {
+    let clock = ManualClock::new();
+    let (store, link, remote, key) = deaf(&clock).await;
+    let began = clock.monotonic();
+    let end = Settlement { key, outcome: Outcome::Complete { result: None } };
+    let settling = tokio::spawn(async move { remote.settle(vec![end]).await });
+    let error = pass_until(&clock, settling).await.unwrap_err();
+    assert_eq!(error.code(), Code::UnknownOutcome);
+    let took = clock.monotonic().saturating_sub(began);
+    assert!(took >= Duration::from_secs(30), "it was patient: {took:?}");
+    assert_eq!(view(&store, key.task).await.state(), State::Completed, "only the answer is lost");
+    link.end().await;
+}
+
+#[tokio::test]
+async fn beats_that_nobody_waits_for_any_more_do_not_hold_up_a_settlement() {
+    let clock = ManualClock::new();
+    let (store, link, remote, key) = deaf(&clock).await;
+    let progress = async || view(&store, key.task).await.progress.map(|told| told.note);
+    for number in 0..16 {
+        let note: Arc<str> = number.to_string().into();
+        let told = Some(Progress { fraction: 0.5, note: Arc::clone(&note) });
+        let lease = LeaseBeat { progress: told, ..LeaseBeat::renew(key) };
+        let beat =
+            Beat { worker: want().worker, about: None, ttl: want().ttl, leases: vec![lease] };
+        let remote = remote.clone();
+        let beating = tokio::spawn(async move { remote.beat(vec![beat]).await });
+        within(async {
+            while progress().await.as_ref() != Some(&note) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        beating.abort();
+    }
+    let end = Settlement { key, outcome: Outcome::Complete { result: None } };
+    let settling = tokio::spawn(async move { remote.settle(vec![end]).await });
+    within(async {
+        let mut looks = 0;
+        while view(&store, key.task).await.state() != State::Completed {
+            looks += 1;
+            if looks % 100 == 0 {
+                clock.advance(Duration::from_millis(100));
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let passed = clock.monotonic();
+    assert!(passed < Duration::from_secs(20), "long before patience is over: {passed:?}");
+    settling.abort();
     link.end().await;
 }
