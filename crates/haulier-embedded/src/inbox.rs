@@ -1,6 +1,6 @@
 //! The way from callers to the engine's thread. Calls are bounded by their bytes; reports of the
-//! writer and alarms of the clock are few and always get through. The thread blocks here and
-//! nowhere else.
+//! writer and alarms of the clock are few and always get through. The engine's thread blocks here
+//! and nowhere else.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -160,6 +160,12 @@ impl Inbox {
         waiting.rung = false;
         let calls = if wants_calls { std::mem::take(&mut waiting.calls) } else { VecDeque::new() };
         (std::mem::take(&mut waiting.reports), calls)
+    }
+
+    /// Whether there is something to take.
+    pub fn has_news(&self, wants_calls: bool) -> bool {
+        let waiting = self.waiting.lock();
+        !waiting.reports.is_empty() || (wants_calls && !waiting.calls.is_empty())
     }
 
     /// Takes no more calls, and returns those that are waiting.

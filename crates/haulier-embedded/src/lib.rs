@@ -16,7 +16,8 @@
 //! | where | what |
 //! |---|---|
 //! | [`store`](EmbeddedStore) | the four traits over the inbox |
-//! | `runner` | the engine's thread: group commit, held answers, waiters |
+//! | `driver` | who gives turns: threads, or a simulation |
+//! | `runner` | around the engine: group commit, held answers, waiters |
 //! | `engine` | the state machine; knows no thread, clock or file |
 //! | `index`, `arrivals`, `detail`, `lines`, `timers`, `remembered` | its state, 64 bytes for a pending task |
 //! | `record`, `snapshot`, `parts`, `codec` | what is written, numbered for ever |
@@ -32,6 +33,7 @@ mod cost;
 mod detail;
 mod details;
 pub mod disk;
+mod driver;
 mod engine;
 mod error;
 #[cfg(any(test, fuzzing))]
@@ -58,6 +60,7 @@ pub use backup::{
     Archive, Backup, BackupError, Manifest, Restored, backup_directory, restore, restore_on,
     verify_backup,
 };
+pub use driver::Driver;
 pub use error::{Fatal, OpenError};
 pub use open::Options;
 pub use store::EmbeddedStore;

@@ -1,10 +1,9 @@
-//! Opening a directory: the lock, recovery, a new generation made durable, and only then the
-//! threads that serve.
+//! Opening a directory: the lock, recovery, a new generation made durable, and only then somebody
+//! may be served.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use haulier_core::{Clock, StoreTime, limits};
 use tokio::sync::watch;
@@ -17,7 +16,7 @@ use crate::inbox::Inbox;
 use crate::log::clerk::Clerk;
 use crate::log::frame::{FrameHeader, SEGMENT_HEADER, SegmentHeader};
 use crate::log::recover::{Found, Replay, recover, rewrite_tail};
-use crate::log::writer::Writer;
+use crate::log::writer::{self, Pen};
 use crate::log::{
     Chunk, Files, Log, LogParts, Resume, SPARE, Tail, hint, segment_name, segment_size,
 };
@@ -82,21 +81,31 @@ impl fmt::Debug for Options {
     }
 }
 
-/// A store that serves.
-pub struct Opened {
+/// A store that is ready to serve, once somebody gives it turns.
+pub struct Ready {
+    /// The engine and its log.
+    pub runner: Runner,
+    /// Who writes.
+    pub pen: Pen,
     /// The way to it.
     pub inbox: Arc<Inbox>,
     /// Why it had to stop, if it had.
     pub failed: watch::Receiver<Option<Fatal>>,
-    /// The engine's thread.
-    pub thread: JoinHandle<()>,
+    /// To be dropped last of all.
+    pub rest: Rest,
 }
 
-/// Opens a directory and serves it.
+/// What is let go when everything else is.
+pub struct Rest {
+    _last: LastWord,
+    _lock: Box<dyn Send + Sync>,
+}
+
+/// Opens a directory: what it holds is known and durable, and nobody is served yet.
 ///
 /// # Errors
 /// See [`OpenError`].
-pub fn open(disk: &Arc<dyn Disk>, options: Options) -> Result<Opened, OpenError> {
+pub fn open(disk: &Arc<dyn Disk>, options: Options, clerk: Clerk) -> Result<Ready, OpenError> {
     options.check()?;
     let io = |what: &str| OpenError::io(format!("{}: {what}", disk.place("")));
     let lock = disk.lock().map_err(io("the lock cannot be taken"))?;
@@ -119,10 +128,7 @@ pub fn open(disk: &Arc<dyn Disk>, options: Options) -> Result<Opened, OpenError>
         .map_err(io("the log cannot be written"))?;
     engine.start(now, generation);
     use_leftovers(&**disk, &found).map_err(io("old segments cannot be renamed"))?;
-    let inbox = Inbox::new();
-    let reports = Arc::clone(&inbox);
-    let writer = Writer::spawn(Arc::clone(disk), move |written| reports.report(written))
-        .map_err(io("no thread can be started"))?;
+    let (writer, pen) = writer::pair(Arc::clone(disk));
     let parts = LogParts {
         disk: Arc::clone(disk),
         files: found.files,
@@ -130,7 +136,7 @@ pub fn open(disk: &Arc<dyn Disk>, options: Options) -> Result<Opened, OpenError>
         ends: found.ends,
         unhinted: sealed(found.unhinted, tail.segment()),
         tail,
-        clerk: Clerk::default(),
+        clerk,
         segment_bytes,
         writer,
     };
@@ -138,18 +144,11 @@ pub fn open(disk: &Arc<dyn Disk>, options: Options) -> Result<Opened, OpenError>
     log.keep_spare()
         .map_err(|fatal| io("the log cannot be written")(std::io::Error::other(fatal)))?;
     engine.set_storage_full(log.is_full());
+    let inbox = Inbox::new();
     let (failing, failed) = watch::channel(None);
     let runner = Runner::new(clock, time, Arc::clone(&inbox), engine, log, failing.clone());
-    let last = LastWord { inbox: Arc::clone(&inbox), failing: failing.clone() };
-    let work = move || {
-        runner.run();
-        drop((last, lock));
-    };
-    let thread = std::thread::Builder::new()
-        .name("haulier-engine".to_owned())
-        .spawn(work)
-        .map_err(io("no thread can be started"))?;
-    Ok(Opened { inbox, failed, thread })
+    let rest = Rest { _last: LastWord { inbox: Arc::clone(&inbox), failing }, _lock: lock };
+    Ok(Ready { runner, pen, inbox, failed, rest })
 }
 
 /// What a restore has not finished is no store.
@@ -165,7 +164,7 @@ pub fn refuse_unfinished(disk: &dyn Disk) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Whatever ends the engine's thread, nobody waits for it in vain.
+/// Whatever ends the engine, nobody waits for it in vain.
 struct LastWord {
     inbox: Arc<Inbox>,
     failing: watch::Sender<Option<Fatal>>,

@@ -1,5 +1,6 @@
-//! The engine's thread: takes calls, lets the engine decide, hands records to the writer, and holds
-//! every answer back until what it rests on is durable.
+//! Around the engine: takes calls, lets the engine decide, hands records to the writer, and holds
+//! every answer back until what it rests on is durable. It goes turn by turn and never blocks; who
+//! gives it its turns is no business of its own (`driver`).
 //!
 //! Group commit needs no timer: while one batch is being written and synced, the next one gathers.
 //! Idle, a call costs one sync; busy, batches widen by themselves.
@@ -8,7 +9,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use haulier_core::clock::Sleep;
 use haulier_core::{
     Clock, Code, Error, LeaseKey, Outcome, Result, Settlement, StoreTime, Swept, TaskId, Want,
     WorkerId, limits,
@@ -40,7 +40,7 @@ enum Held {
     Leases(Reception, Vec<Vec<Granted>>),
 }
 
-/// Everything that the thread owns.
+/// Everything of an open store but its threads.
 #[derive(Debug)]
 pub struct Runner {
     clock: Arc<dyn Clock>,
@@ -58,18 +58,14 @@ pub struct Runner {
     /// Swept since a sweep was asked for last.
     swept: Swept,
     asked_for_room: Duration,
+    /// Whether something is left to do at once.
+    more: bool,
     closing: Vec<Reception>,
     failed: watch::Sender<Option<Fatal>>,
 }
 
-/// The alarm that is set, and for when.
-struct Alarm {
-    at: Duration,
-    sleep: Sleep,
-}
-
 impl Runner {
-    /// A thread's work over an engine that was recovered.
+    /// Over an engine that was recovered.
     pub fn new(
         clock: Arc<dyn Clock>,
         time: StoreTime,
@@ -91,15 +87,9 @@ impl Runner {
             waiters: Waiters::default(),
             returned: Vec::new(),
             swept: Swept::default(),
+            more: true,
             closing: Vec::new(),
             failed,
-        }
-    }
-
-    /// Runs until the store is closed or has to stop.
-    pub fn run(mut self) {
-        if let Err(fatal) = self.work() {
-            self.fail(&fatal);
         }
     }
 
@@ -108,53 +98,60 @@ impl Runner {
         Now { wall: self.time.now(reading), mono: reading.monotonic }
     }
 
-    fn work(&mut self) -> Result<(), Fatal> {
-        let mut alarm: Option<Alarm> = None;
-        let mut more = true;
-        loop {
-            let now = self.now();
-            let may_gather = self.log.tail.waiting_bytes() < GATHERED_MAX;
-            let wants_calls = may_gather && self.calls.is_empty();
-            let has_calls = may_gather && !self.calls.is_empty();
-            let idle = !more && !has_calls && self.returned.is_empty();
-            self.set_alarm(&mut alarm, now);
-            let sleep = alarm.as_mut().map(|alarm| &mut alarm.sleep);
-            let (reports, came) = self.inbox.take(sleep, wants_calls, idle);
-            self.calls.extend(came);
-            for written in reports {
-                self.note_written(written)?;
-            }
-            let now = self.now();
-            if alarm.as_ref().is_some_and(|alarm| alarm.at <= now.mono) {
-                alarm = None;
-            }
-            more = self.tick(now)?;
-            while self.log.tail.waiting_bytes() < GATHERED_MAX {
-                let Some(call) = self.calls.pop_front() else { break };
-                self.take_call(now, call)?;
-            }
-            self.give_back(now)?;
-            self.serve(now)?;
-            more |= self.log.clean(now, &mut self.engine)?;
-            self.log.keep_hints();
-            self.engine.set_storage_full(self.log.is_full());
-            self.release();
-            self.flush();
-            if self.finished() {
-                return Ok(());
-            }
-        }
+    /// The clock that it goes by.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
     }
 
-    /// Sets the alarm for whatever happens next by itself, unless an earlier one is set.
-    fn set_alarm(&self, alarm: &mut Option<Alarm>, now: Now) {
+    /// Whether calls may be brought in: those of before have had their turn, and what they wrote
+    /// does not pile up behind the writer.
+    pub fn wants_calls(&self) -> bool {
+        self.may_gather() && self.calls.is_empty()
+    }
+
+    /// Whether there is nothing to do until something comes or the alarm rings.
+    pub fn is_idle(&self) -> bool {
+        let has_calls = self.may_gather() && !self.calls.is_empty();
+        !self.more && !has_calls && self.returned.is_empty()
+    }
+
+    fn may_gather(&self) -> bool {
+        self.log.tail.waiting_bytes() < GATHERED_MAX
+    }
+
+    /// When something happens next by itself, on the monotonic clock.
+    pub fn next_alarm(&mut self) -> Option<Duration> {
+        let now = self.now();
         let timer = self.engine.next_timer(now).map(|after| now.mono + after);
-        let Some(at) = timer.into_iter().chain(self.waiters.next()).min() else { return };
-        if alarm.as_ref().is_none_or(|alarm| at < alarm.at) {
-            // At least a millisecond: the calendar may crawl.
-            let after = at.saturating_sub(now.mono).max(Duration::from_millis(1));
-            *alarm = Some(Alarm { at: now.mono + after, sleep: self.clock.sleep(after) });
+        let at = timer.into_iter().chain(self.waiters.next()).min()?;
+        // At least a millisecond: the calendar may crawl.
+        Some(at.max(now.mono + Duration::from_millis(1)))
+    }
+
+    /// One round, which never blocks: takes what came, lets the engine decide, answers, and hands
+    /// over what has gathered. `true`: the store is closed. After an error, [`Runner::fail`].
+    ///
+    /// # Errors
+    /// The store has to stop.
+    pub fn turn(&mut self, reports: Vec<Written>, came: VecDeque<Call>) -> Result<bool, Fatal> {
+        self.calls.extend(came);
+        for written in reports {
+            self.note_written(written)?;
         }
+        let now = self.now();
+        self.more = self.tick(now)?;
+        while self.may_gather() {
+            let Some(call) = self.calls.pop_front() else { break };
+            self.take_call(now, call)?;
+        }
+        self.give_back(now)?;
+        self.serve(now)?;
+        self.more |= self.log.clean(now, &mut self.engine)?;
+        self.log.keep_hints();
+        self.engine.set_storage_full(self.log.is_full());
+        self.release();
+        self.flush();
+        Ok(self.finished())
     }
 
     /// What happens by itself. `true`: there is more.
@@ -491,7 +488,7 @@ impl Runner {
     }
 
     /// The engine had to stop: nobody gets an answer that the disk does not know of.
-    fn fail(&mut self, fatal: &Fatal) {
+    pub fn fail(&mut self, fatal: &Fatal) {
         tracing::error!(%fatal, "the store stops");
         for held in std::mem::take(&mut self.held).into_values() {
             match held {

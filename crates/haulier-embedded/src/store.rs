@@ -20,10 +20,12 @@ use tokio::sync::watch;
 
 use crate::cost;
 use crate::disk::{Disk, RealDisk};
+use crate::driver::{self, Driver};
 use crate::engine::{Command, Granted, Offers, Reply};
 use crate::error::{Fatal, OpenError};
 use crate::inbox::{Answered, Ask, Inbox, unanswered};
 use crate::log::Files;
+use crate::log::clerk::Clerk;
 use crate::log::pin::Pinned;
 use crate::open::{Options, open};
 use crate::resolve;
@@ -81,18 +83,29 @@ impl EmbeddedStore {
     /// # Errors
     /// As [`EmbeddedStore::open`].
     pub fn open_on(disk: &Arc<dyn Disk>, options: Options) -> Result<Self, OpenError> {
-        let payload_bytes_max = options.payload_bytes_max;
-        let place = disk.place("");
-        let opened = open(disk, options)?;
-        Ok(Self {
-            inner: Arc::new(Inner {
-                inbox: opened.inbox,
-                failed: opened.failed,
-                payload_bytes_max,
-                place,
-                thread: Mutex::new(Some(opened.thread)),
-            }),
-        })
+        let (payload_bytes_max, place) = (options.payload_bytes_max, disk.place(""));
+        let ready = open(disk, options, Clerk::default())?;
+        let (inbox, failed) = (Arc::clone(&ready.inbox), ready.failed.clone());
+        let thread = driver::start(ready)
+            .map_err(OpenError::io(format!("{place}: no thread can be started")))?;
+        let thread = Mutex::new(Some(thread));
+        Ok(Self { inner: Arc::new(Inner { inbox, failed, payload_bytes_max, place, thread }) })
+    }
+
+    /// Opens the store on a disk without any thread: nothing happens unless the [`Driver`] is given
+    /// turns. For simulations, where a seed decides who is next.
+    ///
+    /// # Errors
+    /// As [`EmbeddedStore::open`].
+    pub fn open_driven(
+        disk: &Arc<dyn Disk>,
+        options: Options,
+    ) -> Result<(Self, Driver), OpenError> {
+        let (payload_bytes_max, place) = (options.payload_bytes_max, disk.place(""));
+        let ready = open(disk, options, Clerk::at_once())?;
+        let (inbox, failed) = (Arc::clone(&ready.inbox), ready.failed.clone());
+        let inner = Inner { inbox, failed, payload_bytes_max, place, thread: Mutex::new(None) };
+        Ok((Self { inner: Arc::new(inner) }, Driver::new(ready)))
     }
 
     /// Stops in good order: calls that were taken are answered, later ones are refused. When this

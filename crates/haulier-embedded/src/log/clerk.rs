@@ -15,9 +15,16 @@ use crate::place::Position;
 #[derive(Debug, Default)]
 pub struct Clerk {
     at_work: Option<(u32, JoinHandle<()>)>,
+    /// Without threads: whoever asks waits.
+    at_once: bool,
 }
 
 impl Clerk {
+    /// One that uses no thread, for a store that a simulation drives.
+    pub const fn at_once() -> Self {
+        Self { at_work: None, at_once: true }
+    }
+
     /// Whether a hint is being written.
     pub fn is_busy(&mut self) -> bool {
         self.at_work = self.at_work.take().filter(|(_, thread)| !thread.is_finished());
@@ -31,6 +38,9 @@ impl Clerk {
 
     /// Writes the hint of a sealed segment that ends there.
     pub fn begin(&mut self, disk: &Arc<dyn Disk>, segment: u32, file: Arc<dyn DiskFile>, end: u32) {
+        if self.at_once {
+            return write(&**disk, segment, &*file, end);
+        }
         let disk = Arc::clone(disk);
         let write = move || write(&*disk, segment, &*file, end);
         let thread = std::thread::Builder::new().name("haulier-clerk".to_owned()).spawn(write);

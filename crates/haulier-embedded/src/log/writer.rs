@@ -1,11 +1,10 @@
-//! The one thread that writes and syncs. It carries out jobs in their order and reports each; it
+//! The one that writes and syncs, on a thread of its own or turn by turn. It carries out jobs in their order and reports each; it
 //! decides nothing. After a failure it does nothing more: what a failed sync left behind is not
 //! known, and a second one would lie (see `faults` in the crate's documentation).
 
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
 
 use crate::disk::{Disk, DiskFile};
 use crate::log::frame::FrameHeader;
@@ -58,69 +57,76 @@ pub struct Written {
     pub spent: Vec<Vec<u8>>,
 }
 
-/// The thread, and the way to it. Dropping it ends the thread once its jobs are done.
+/// The way to whoever writes. Dropping it says that no more jobs come.
 #[derive(Debug)]
 pub struct Writer {
-    jobs: Option<Sender<Job>>,
-    thread: Option<JoinHandle<()>>,
+    jobs: Sender<Job>,
+}
+
+/// Who writes: job by job, whenever it is given a turn.
+#[derive(Debug)]
+pub struct Pen {
+    disk: Arc<dyn Disk>,
+    jobs: Receiver<Job>,
+    next: Option<Job>,
+    unsynced: Unsynced,
+    failed: bool,
+}
+
+/// A pen, and the way to it.
+pub fn pair(disk: Arc<dyn Disk>) -> (Writer, Pen) {
+    let (jobs, inbox) = channel();
+    let pen = Pen { disk, jobs: inbox, next: None, unsynced: Unsynced::default(), failed: false };
+    (Writer { jobs }, pen)
 }
 
 impl Writer {
-    /// Starts the thread; `report` is called after each job.
-    ///
-    /// # Errors
-    /// The system has no thread left.
-    pub fn spawn(
-        disk: Arc<dyn Disk>,
-        report: impl Fn(Written) + Send + 'static,
-    ) -> io::Result<Self> {
-        let (jobs, inbox) = channel();
-        let thread = std::thread::Builder::new()
-            .name("haulier-writer".to_owned())
-            .spawn(move || run(&*disk, &inbox, &report))?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
-    }
-
-    /// Hands a job over. A thread that is gone has reported why.
+    /// Hands a job over. A pen that is gone has reported why.
     pub fn hand_over(&self, job: Job) {
-        if let Some(jobs) = &self.jobs
-            && jobs.send(job).is_err()
-        {
+        if self.jobs.send(job).is_err() {
             tracing::debug!("a job came after the writer had stopped");
         }
     }
 }
 
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.jobs = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
+impl Pen {
+    /// Carries out all jobs that ever come, on this thread.
+    pub fn run(mut self, report: impl Fn(Written)) {
+        while !self.failed
+            && let Ok(job) = self.jobs.recv()
         {
-            tracing::error!("the writer's thread panicked");
+            report(self.carry_out(job));
         }
+    }
+
+    /// Whether there is a job.
+    pub fn has_job(&mut self) -> bool {
+        if self.next.is_none() && !self.failed {
+            self.next = self.jobs.try_recv().ok();
+        }
+        self.next.is_some()
+    }
+
+    /// Carries out one job, if there is one.
+    pub fn turn(&mut self) -> Option<Written> {
+        let job = if self.has_job() { self.next.take() } else { None };
+        job.map(|job| self.carry_out(job))
+    }
+
+    fn carry_out(&mut self, job: Job) -> Written {
+        let (sync, end) = (job.sync, job.end);
+        let mut spent = Vec::new();
+        let done = carry_out(&*self.disk, job, &mut self.unsynced, &mut spent);
+        self.failed = done.is_err();
+        Written { result: done.map(|()| end), synced: sync && !self.failed, spent }
     }
 }
 
 /// What was written and not synced.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Unsynced {
     files: Vec<Arc<dyn DiskFile>>,
     names: bool,
-}
-
-fn run(disk: &dyn Disk, inbox: &Receiver<Job>, report: &dyn Fn(Written)) {
-    let mut unsynced = Unsynced::default();
-    while let Ok(job) = inbox.recv() {
-        let (sync, end) = (job.sync, job.end);
-        let mut spent = Vec::new();
-        let result = carry_out(disk, job, &mut unsynced, &mut spent).map(|()| end);
-        let failed = result.is_err();
-        report(Written { result, synced: sync && !failed, spent });
-        if failed {
-            return;
-        }
-    }
 }
 
 fn carry_out(
