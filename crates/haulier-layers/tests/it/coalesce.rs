@@ -103,6 +103,22 @@ async fn a_merged_call_never_carries_more_than_the_limit() {
 }
 
 #[tokio::test]
+async fn a_caller_that_may_not_poll_any_more_for_now_is_not_told_that_its_call_was_lost() {
+    let (store, clock, dice) = crate::setup();
+    let (gate, queue) = gated(store);
+    gate.open.add_permits(1_000);
+    // The runtime makes a task pause after so many polls; each call begins with another number of
+    // them left.
+    for polls in 0..=256 {
+        for _ in 0..polls {
+            tokio::task::consume_budget().await;
+        }
+        let answers = queue.enqueue(vec![crate::task(&clock, &dice)]).await;
+        assert!(answers.is_ok(), "after {polls} polls: {answers:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_caller_that_goes_away_leaves_its_call_to_the_others() {
     let (store, clock, dice) = crate::setup();
     let (gate, queue) = gated(store);
