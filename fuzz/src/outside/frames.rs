@@ -41,8 +41,7 @@ fn request(which: u8, bytes: Bytes) -> Option<Command> {
     Some(match which {
         0 => {
             let tasks = enqueue::decode_tasks(read(bytes)?).ok()?;
-            let again =
-                pb::EnqueueRequest { tasks: tasks.iter().map(task::encode_new_task).collect() };
+            let again = pb::EnqueueRequest { tasks: enqueue::encode_tasks(&tasks) };
             assert_eq!(enqueue::decode_tasks(again).ok().as_ref(), Some(&tasks), "they read back");
             Command::Enqueue(tasks)
         }

@@ -128,8 +128,8 @@ fn ends() -> Vec<pb::Settlement> {
         Outcome::Cancelled,
         Outcome::Complete { result: Some(Payload::json("{}")) },
     ];
-    let end = |outcome| settle::encode_settlement(&Settlement { key: key(), outcome });
-    outcomes.map(end).to_vec()
+    let end = |outcome| Settlement { key: key(), outcome };
+    settle::encode_settlements(&outcomes.map(end))
 }
 
 /// Appends a message as the target reads it: which, its length, its bytes.
@@ -142,7 +142,7 @@ fn put(out: &mut Vec<u8>, which: u8, message: &impl Message) {
 
 fn life() -> Vec<u8> {
     let mut out = Vec::new();
-    let tasks = tasks().iter().map(task::encode_new_task).collect();
+    let tasks = enqueue::encode_tasks(&tasks());
     put(&mut out, 0, &pb::EnqueueRequest { tasks });
     let wants = vec![lease::encode_want(&want())];
     put(&mut out, 1, &pb::LeaseRequest { wants, ..pb::LeaseRequest::default() });
@@ -165,7 +165,7 @@ fn life() -> Vec<u8> {
 
 fn stream() -> Vec<u8> {
     let mut out = Vec::new();
-    let tasks = tasks().iter().map(task::encode_new_task).collect();
+    let tasks = enqueue::encode_tasks(&tasks());
     put(&mut out, 0, &pb::EnqueueRequest { tasks });
     let held = vec![lease::encode_key(key())];
     let hello = pb::Hello {
@@ -198,20 +198,19 @@ fn answers() -> Vec<u8> {
         state: haulier_core::State::Available,
         durability: haulier_core::Durability::D2,
     };
-    let answers = vec![enqueue::encode_enqueued(inserted)];
+    let answers = enqueue::encode_answers(vec![inserted]);
     put(&mut out, 0x80, &pb::EnqueueResponse { answers });
-    let deliveries = tasks().into_iter().map(|new| {
-        lease::encode_lease(&haulier_core::Lease {
-            key: LeaseKey { task: new.id, epoch: Epoch(1) },
-            task: new.task.into(),
-            attempt: 1,
-            losses: 0,
-            ttl: Duration::from_secs(30),
-            enqueued_at: haulier_core::Timestamp(1),
-            checkpoints: Vec::new(),
-        })
+    let deliveries = tasks().into_iter().map(|new| haulier_core::Lease {
+        key: LeaseKey { task: new.id, epoch: Epoch(1) },
+        task: new.task.into(),
+        attempt: 1,
+        losses: 0,
+        ttl: Duration::from_secs(30),
+        enqueued_at: haulier_core::Timestamp(1),
+        checkpoints: Vec::new(),
     });
-    let leases = pb::Leases { leases: deliveries.collect() };
+    let leases = lease::encode_leases(&deliveries.collect::<Vec<_>>());
+    let leases = pb::Leases { leases };
     put(&mut out, 0x81, &pb::LeaseResponse { answers: vec![leases] });
     let settled = settle::encode_settled(haulier_core::Settled::Stale);
     put(&mut out, 0x83, &pb::SettleResponse { answers: vec![settled] });
