@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use haulier_core::limits::{ITEMS_MAX, WAIT_MAX};
+use haulier_core::probe::planted;
 use haulier_core::{Kind, Lease, Outcome, Result, Settlement, Want};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
@@ -165,6 +166,7 @@ impl<'a> Fetcher<'a> {
     fn answered(&mut self, answer: Answer) -> Result<()> {
         let Answer { ask, sent, leases } = answer;
         self.slots.answered(&ask);
+        let sent = if planted("deadline-from-reply") { self.shared.now() } else { sent };
         match leases {
             Ok(leases) => {
                 self.pause.reset();
@@ -205,8 +207,10 @@ impl<'a> Fetcher<'a> {
             Some(Arc::clone(&shared.held)),
         );
         shared.held.insert(ctx.clone(), kept_until);
-        let Some(place) = place else {
-            // The store gave what was not asked for.
+        let in_time = shared.now() < kept_until;
+        let Some(place) = place.filter(|_| in_time) else {
+            // The store gave what was not asked for, or its answer came when somebody else might
+            // have the task already.
             shared.held.settling(ctx.key());
             let release = Settlement { key: ctx.key(), outcome: Outcome::Release };
             return shared.settler.push(release);
@@ -247,7 +251,7 @@ async fn rested(rest: &mut Option<haulier_core::clock::Sleep>) {
 
 #[cfg(test)]
 mod tests {
-    use haulier_core::{ManualClock, SeededEntropy};
+    use haulier_core::{ManualClock, NewTask, Payload, Queue, SeededEntropy, TaskId};
     use haulier_memory::MemoryStore;
 
     use super::*;
@@ -270,5 +274,29 @@ mod tests {
         fetcher.calls.push(Box::pin(std::future::pending()));
         assert!(!fetcher.is_over(Phase::Run), "it may bring tasks of another queue");
         assert!(fetcher.is_over(Phase::Drain), "nobody waits for it at the end");
+    }
+
+    #[tokio::test]
+    async fn a_lease_whose_answer_came_when_another_may_have_the_task_is_handed_back_unstarted() {
+        let clock = Arc::new(ManualClock::new());
+        let store = Arc::new(MemoryStore::new(clock.clone()));
+        let link = Link {
+            queue: store.clone(),
+            clock: clock.clone(),
+            entropy: Arc::new(SeededEntropy::from_u64(1)),
+        };
+        let handler = async |_: Raw| Ok::<_, TaskError>(None);
+        let worker = Worker::new(link).register_raw(None, handler);
+        let shared = Arc::new(worker.start().unwrap());
+        let id = TaskId::generate(&*clock, &*shared.link.entropy);
+        let task = NewTask::new(id, Kind::new("k").unwrap(), Payload::json("1"));
+        store.enqueue(vec![task]).await.unwrap();
+        let mut fetcher = Fetcher::new(&shared, Until::Told);
+        fetcher.ask();
+        let answer = fetcher.calls.next().await.unwrap();
+        clock.advance(shared.settings.ttl * 9 / 10);
+        fetcher.answered(answer).unwrap();
+        assert!(fetcher.attempts.is_empty(), "I11: nothing begins");
+        assert_eq!(shared.held.unsettled(), 1, "it is released");
     }
 }

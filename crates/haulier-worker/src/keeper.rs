@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haulier_core::limits::WAIT_MAX;
+use haulier_core::probe::planted;
 use haulier_core::{Beat, BeatReply, Code, Error, LeaseBeat, Queue, Result, WorkerAbout, WorkerId};
 
 use crate::pause::Pause;
@@ -112,6 +113,7 @@ impl Keeper<'_> {
 
     fn answered(&mut self, leases: &[LeaseBeat], reply: &BeatReply, sent: Duration) {
         self.about = None;
+        let sent = if planted("deadline-from-reply") { self.shared.now() } else { sent };
         let kept_until = kept_until(sent, self.shared.settings.ttl);
         self.shared.held.answered(leases, &reply.held, kept_until, self.shared.now());
         self.shared.direct(reply.directive);
