@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A call that carries many items writes a line for each; they share `b` and differ in `n`. A call
-//! that was never answered has no second line: it is unknown for ever, and so is one that timed out.
+//! that was never answered has no second line: it is unknown for ever, like one that timed out.
 //! To call it refused would hide the bugs that are sought.
 
 use std::fmt;
@@ -196,6 +196,8 @@ pub struct UniqueKey {
     pub window_ms: u64,
     /// It is held until the task is final; else until it starts.
     pub until_finish: bool,
+    /// Whoever comes next may call the holder off.
+    pub replace: bool,
 }
 
 /// What a worker asks for.
@@ -228,8 +230,10 @@ pub struct Setting {
     pub queue: String,
     /// Paused, or not.
     pub paused: Option<bool>,
-    /// Something that may keep tasks from running, or from being kept, was set.
+    /// Something that may keep tasks from being accepted, or from running, was set.
     pub limits: bool,
+    /// Something that may make tasks be forgotten was set.
+    pub retains: bool,
 }
 
 /// What was answered.

@@ -8,7 +8,11 @@
 //! |---|---|
 //! | [`history`] | what happened, one JSON line an item |
 //! | [`recorded`] | layers over the traits that write it |
+//! | [`check`] | what must not have happened |
+//! | [`world`] | nodes, load and faults from a seed |
 
+pub mod check;
 pub mod history;
 pub mod recorded;
 mod words;
+pub mod world;

@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use haulier_core::clock::millis;
 use haulier_core::{
     Beat, BeatReply, Capabilities, Changed, Control, Directive, Ended, Enqueued, Error, Include,
-    Inspect, Lease, NewTask, Outcome, Queue, QueueName, QueueSettings, Result, SettingsPatch,
-    Settled, Settlement, Start, State, Task, TaskId, TaskView, Until, Want, WorkerId,
+    Inspect, Lease, NewTask, OnConflict, Outcome, Queue, QueueName, QueueSettings, Result,
+    SettingsPatch, Settled, Settlement, Start, State, Task, TaskId, TaskView, Until, Want,
+    WorkerId,
 };
 
 use crate::history::{
@@ -104,6 +105,7 @@ fn offer(task: &NewTask, wall_ms: u64) -> Offer {
         key: unique.key.to_string(),
         window_ms: millis(unique.window),
         until_finish: unique.until == Until::Finish,
+        replace: unique.on_conflict == OnConflict::Replace,
     });
     Offer {
         task: task.id,
@@ -264,7 +266,11 @@ impl<C: Control + ?Sized> Control for Recorded<C> {
         let setting = Setting {
             queue: queue.to_string(),
             paused: patch.paused,
-            limits: SettingsPatch { paused: None, ..patch.clone() } != SettingsPatch::default(),
+            limits: patch.concurrency.is_some() || patch.max_tasks.is_some(),
+            retains: patch.retain_completed.is_some()
+                || patch.retain_completed_count.is_some()
+                || patch.retain_cancelled.is_some()
+                || patch.retain_dead.is_some(),
         };
         let call = self.invoke([Asked::Configure(setting)]);
         let answer = self.inner.configure(queue, patch).await;
