@@ -71,6 +71,7 @@ macro_rules! __with_cases {
             }
             fence {
                 a_superseded_key_can_neither_beat_nor_settle,
+                a_settled_task_stays_as_it_is_when_its_lease_would_have_run_out,
                 a_lease_lasts_its_ttl_and_then_passes_on,
                 a_beat_moves_the_end_of_a_lease,
                 a_late_settlement_is_accepted_and_marked,

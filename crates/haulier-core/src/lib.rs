@@ -29,6 +29,8 @@ pub mod lease;
 pub mod limits;
 pub mod maintain;
 pub mod name;
+#[cfg(test)]
+mod planted;
 pub mod probe;
 pub mod queue;
 pub mod retry;

@@ -6,6 +6,7 @@ use crate::entropy::Entropy;
 use crate::error::{Code, Refusal};
 use crate::lease::{Failure, Outcome};
 use crate::limits::DELAY_MAX;
+use crate::probe::planted;
 use crate::task::Policy;
 
 /// The pause between attempts: `base × factor^(attempt − 1)`, at most `max`, and then up to
@@ -71,7 +72,11 @@ impl Backoff {
         let pause = self.pause(attempt);
         let most =
             crate::clock::millis(pause).saturating_mul(u64::from(self.jitter_permille)) / 1_000;
-        pause + Duration::from_millis(entropy.up_to(most))
+        let jitter = Duration::from_millis(entropy.up_to(most));
+        if planted("jitter-downwards") {
+            return pause.saturating_sub(jitter);
+        }
+        pause + jitter
     }
 }
 
@@ -132,7 +137,7 @@ mod tests {
             let pause = backoff.pause(attempt);
             let jittered = backoff.pause_with_jitter(attempt, &SeededEntropy::from_u64(seed));
             prop_assert!(pause <= backoff.max);
-            prop_assert!(jittered >= pause, "I5");
+            prop_assert!(jittered >= pause, "I5: jitter only delays");
             let most = pause.mul_f64(1.0 + f64::from(jitter) / 1_000.0);
             prop_assert!(jittered <= most + Duration::from_millis(1));
         }

@@ -229,6 +229,7 @@ impl Event {
 /// [`Code::Final`] if the state does not allow the event; the task stays as it was.
 pub fn transition(from: Standing, max_attempts: u32, event: Event) -> Result<Standing, Refusal> {
     use State::{Available, Cancelled, Completed, Dead, Retryable, Running, Scheduled};
+    let tries = max_attempts + u32::from(planted("attempts-off-by-one"));
     let to = |state| Ok(Standing { state, reason: None, ..from });
     let die = |reason| Ok(Standing { state: Dead, reason: Some(reason), ..from });
     match (from.state, event) {
@@ -250,7 +251,7 @@ pub fn transition(from: Standing, max_attempts: u32, event: Event) -> Result<Sta
             to(Cancelled)
         }
         (Running, Event::Complete) => to(Completed),
-        (Running, Event::Fail { retry }) if retry && from.attempt < max_attempts => to(Retryable),
+        (Running, Event::Fail { retry }) if retry && from.attempt < tries => to(Retryable),
         (Running, Event::Fail { .. }) => die(DeadReason::Exhausted),
         (Running, Event::Reject) => die(DeadReason::Rejected),
         (Running, Event::Snooze) => {
@@ -380,10 +381,10 @@ mod tests {
                     }
                     Err(refusal) => prop_assert_eq!(refusal.code, Code::Final),
                 }
-                prop_assert!(standing.losses <= LOSSES_MAX, "I6");
+                prop_assert!(standing.losses <= LOSSES_MAX, "I6: losses end");
                 prop_assert_eq!(standing.reason.is_some(), standing.state == State::Dead);
                 if standing.state == State::Retryable {
-                    prop_assert!(standing.attempt < max_attempts, "I6");
+                    prop_assert!(standing.attempt < max_attempts, "I6: attempts end");
                 }
             }
         }

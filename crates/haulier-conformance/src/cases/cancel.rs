@@ -14,10 +14,10 @@ pub async fn a_pending_task_is_cancelled_at_once_and_never_leased(rig: &mut impl
     let scheduled = put(rig, task_with(|task| task.start = Start::After(SECOND))).await;
     for id in [retryable, available, scheduled] {
         assert_eq!(cancel(rig, id).await, Changed::Done(State::Cancelled));
-        assert!(view(rig, id).await.finished_at.is_some());
+        assert!(view(rig, id).await.finished_at.is_some(), "I15: it is cancelled at once");
     }
     rig.elapse(60 * SECOND).await;
-    assert!(take(rig, 9).await.is_empty());
+    assert!(take(rig, 9).await.is_empty(), "I15: no lease after a cancellation");
 }
 
 async fn cancelled_while_running(rig: &mut impl Rig) -> (TaskId, LeaseKey) {

@@ -39,7 +39,7 @@ pub async fn every_delivery_carries_its_own_payload(rig: &mut impl Rig) {
     assert_eq!(leases.len(), tasks.len());
     for (lease, new) in leases.iter().zip(&tasks) {
         assert_eq!(lease.key.task, new.id);
-        assert_eq!(*lease.task, new.task);
+        assert_eq!(*lease.task, new.task, "I9: what is delivered was enqueued");
     }
 }
 
@@ -136,7 +136,9 @@ pub async fn ids_are_known_after_reopening(rig: &mut impl Rig) {
     put_all(rig, vec![kept.clone(), gone.clone()]).await;
     delete(rig, gone.id).await;
     rig.reopen().await;
-    assert_eq!(existing(offer(rig, kept.clone()).await), (kept.id, Some(State::Available)));
+    let answer = offer(rig, kept.clone()).await;
+    assert!(matches!(answer, Enqueued::Existing { .. }), "I4: known after reopening: {answer:?}");
+    assert_eq!(existing(answer), (kept.id, Some(State::Available)));
     assert_eq!(existing(offer(rig, gone.clone()).await), (gone.id, None));
     let mut conflict = kept;
     conflict.payload = Payload::json("1");
@@ -153,17 +155,17 @@ pub async fn callers_with_one_id_store_one_task(rig: &mut impl Rig) {
     })
     .await;
     let inserted = |answer: &&Enqueued| matches!(answer, Enqueued::Inserted { .. });
-    assert_eq!(answers.iter().filter(inserted).count(), 1);
+    assert_eq!(answers.iter().filter(inserted).count(), 1, "I4: one of them stored it");
     assert!(answers.into_iter().all(|answer| answer.accepted() == Ok(new.id)));
-    assert_eq!(take(rig, 2).await.len(), 1);
+    assert_eq!(take(rig, 2).await.len(), 1, "I4: one task");
 }
 
 /// I10: a refusal leaves nothing behind, not even the id.
 pub async fn a_refused_task_never_runs_and_its_id_stays_free(rig: &mut impl Rig) {
     let mut new = task_with(|task| task.policy.max_attempts = 0);
     assert_eq!(refused(offer(rig, new.clone()).await), Code::Invalid);
-    assert!(find(rig, new.id).await.is_none());
-    assert!(take(rig, 1).await.is_empty());
+    assert!(find(rig, new.id).await.is_none(), "I10: what was refused is not there");
+    assert!(take(rig, 1).await.is_empty(), "I10: and never runs");
     new.policy.max_attempts = 1;
     assert_eq!(put(rig, new.clone()).await, new.id);
 }

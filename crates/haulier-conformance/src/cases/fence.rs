@@ -18,10 +18,29 @@ pub async fn a_superseded_key_can_neither_beat_nor_settle(rig: &mut impl Rig) {
     let before = view(rig, id).await;
     assert_eq!(renew_as(rig, "paused", &[old.key], TTL).await, [Held::Stale]);
     for outcome in every_outcome() {
-        assert_eq!(settle(rig, old.key, outcome).await, Settled::Stale);
+        assert_eq!(settle(rig, old.key, outcome).await, Settled::Stale, "I3: a superseded key");
     }
-    assert_eq!(view(rig, id).await, before, "nothing changed");
+    assert_eq!(view(rig, id).await, before, "I3: nothing changed");
     assert_eq!(settle(rig, new.key, COMPLETE).await, applied(State::Completed));
+}
+
+/// The end of a lease that was settled is nobody's any more, nor is that of one before the newest.
+pub async fn a_settled_task_stays_as_it_is_when_its_lease_would_have_run_out(rig: &mut impl Rig) {
+    let released = put(rig, task()).await;
+    let old = take_as(rig, "first").await;
+    settle(rig, old.key, Outcome::Release).await;
+    rig.elapse(SECOND).await;
+    let new = take_as(rig, "second").await;
+    let done = put_completed(rig, task_in("line")).await;
+    rig.elapse(TTL - SECOND).await;
+    assert_eq!(state(rig, released).await, State::Running, "I11: the newest lease lasts");
+    assert_eq!(settle(rig, new.key, COMPLETE).await, applied(State::Completed));
+    rig.elapse(2 * TTL).await;
+    for id in [released, done] {
+        let want = want_from("w", &["default", "line"], 1);
+        assert!(lease(rig, want).await.is_empty(), "I7: what is final is not leased");
+        assert_eq!(state(rig, id).await, State::Completed, "I7: a final state is final");
+    }
 }
 
 /// I11, L2: not a millisecond earlier, and then at once.
@@ -33,7 +52,8 @@ pub async fn a_lease_lasts_its_ttl_and_then_passes_on(rig: &mut impl Rig) {
     assert_eq!(state(rig, id).await, State::Running);
     rig.elapse(ms(1)).await;
     let lost = view(rig, id).await;
-    assert_eq!((lost.state(), lost.standing.losses), (State::Available, 1));
+    let stands = (lost.state(), lost.standing.losses);
+    assert_eq!(stands, (State::Available, 1), "L2: what ran out is offered again");
     assert_eq!((lost.standing.attempt, lost.epoch), (0, held.key.epoch));
     assert_eq!(lost.deliveries[0].ended, Some(Ended::Lost));
     assert_eq!(take_one(rig).await.key.task, id);

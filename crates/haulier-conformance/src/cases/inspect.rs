@@ -228,10 +228,15 @@ pub async fn the_states_add_up_to_what_was_accepted(rig: &mut impl Rig) {
         let stats = stats(rig, "default").await;
         for state in State::ALL {
             let expected = states.iter().filter(|other| **other == state).count() as u64;
-            assert_eq!(stats.counts.get(state), expected, "{state}");
+            assert_eq!(stats.counts.get(state), expected, "I14: {state}");
         }
-        assert_eq!(stats.accepted, stats.counts.total() + stats.removed);
-        assert_eq!((stats.removed, stats.finished), (removed, finished));
+        let sum = stats.counts.total() + stats.removed;
+        assert_eq!(stats.accepted, sum, "I14: the states add up to what was accepted");
+        assert_eq!(
+            (stats.removed, stats.finished),
+            (removed, finished),
+            "I14: what went is counted"
+        );
     };
     let scheduled = task_with(|task| task.start = Start::After(60 * SECOND));
     let put_in = put_all(rig, vec![task(), task(), task(), scheduled]).await;

@@ -15,8 +15,8 @@ use crate::prelude::*;
 pub async fn a_leased_task_is_leased_to_nobody_else(rig: &mut impl Rig) {
     let id = put(rig, task()).await;
     assert_eq!(take_as(rig, "first").await.key.task, id);
-    assert!(lease(rig, want_of("second", 1)).await.is_empty());
-    assert!(lease(rig, want_of("first", 1)).await.is_empty(), "nor to the same worker again");
+    assert!(lease(rig, want_of("second", 1)).await.is_empty(), "I2: one lease a task");
+    assert!(lease(rig, want_of("first", 1)).await.is_empty(), "I2: nor to the same worker again");
     assert_eq!(state(rig, id).await, State::Running);
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use haulier_core::{Code, Outcome, QueueSettings, SettingsPatch, Start, State, Want};
+use haulier_core::{Code, Enqueued, Outcome, QueueSettings, SettingsPatch, Start, State, Want};
 
 use crate::Rig;
 use crate::prelude::*;
@@ -68,7 +68,9 @@ pub async fn a_full_queue_refuses_and_drops_nothing(rig: &mut impl Rig) {
     let scheduled = task_with(|task| task.start = Start::After(60 * SECOND));
     let put_in = put_all(rig, vec![scheduled, task(), task()]).await;
     let more = task();
-    assert_eq!(refused(offer(rig, more.clone()).await), Code::QueueFull);
+    let answer = offer(rig, more.clone()).await;
+    assert!(matches!(answer, Enqueued::Refused(_)), "I13: too much is refused: {answer:?}");
+    assert_eq!(refused(answer), Code::QueueFull);
     assert!(find(rig, more.id).await.is_none());
     let held = take_one(rig).await;
     assert_eq!(refused(offer(rig, more.clone()).await), Code::QueueFull, "running counts");

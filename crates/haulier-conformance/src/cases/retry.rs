@@ -69,7 +69,7 @@ pub async fn losses_and_attempts_are_counted_across_reopening(rig: &mut impl Rig
     rig.elapse(SECOND).await;
     for losses in 0..limits::LOSSES_MAX {
         let held = take_one(rig).await;
-        assert_eq!((held.attempt, held.losses), (2, losses));
+        assert_eq!((held.attempt, held.losses), (2, losses), "I6: counted across reopening");
         rig.elapse(TTL).await;
         rig.reopen().await;
     }
@@ -103,7 +103,7 @@ pub async fn dead_tasks_stand_in_nobodys_way(rig: &mut impl Rig) {
         settle(rig, held.key, Outcome::Reject { failure: failure() }).await;
     }
     let id = put(rig, task()).await;
-    assert_eq!(ids(&take(rig, 9).await), [id]);
+    assert_eq!(ids(&take(rig, 9).await), [id], "L3: no dead task blocks its queue");
 }
 
 /// I5: a pause goes on over a restart.

@@ -45,9 +45,9 @@ pub async fn a_repeated_settlement_gets_the_same_answer_whatever_it_says(rig: &m
         for (key, answer) in &settled {
             let before = view(rig, key.task).await;
             for outcome in every_outcome() {
-                assert_eq!(settle(rig, *key, outcome).await, *answer);
+                assert_eq!(settle(rig, *key, outcome).await, *answer, "I8: the same answer");
             }
-            assert_eq!(view(rig, key.task).await, before, "nothing changed");
+            assert_eq!(view(rig, key.task).await, before, "I8: nothing changed");
         }
         rig.reopen().await;
     }

@@ -11,10 +11,10 @@ use crate::prelude::*;
 pub async fn a_delayed_task_is_not_leased_before_its_time(rig: &mut impl Rig) {
     let id = put(rig, task_with(|task| task.start = Start::After(60 * SECOND))).await;
     let scheduled = view(rig, id).await;
-    assert_eq!(scheduled.state(), State::Scheduled);
+    assert_eq!(scheduled.state(), State::Scheduled, "I5: it waits for its time");
     assert_eq!(scheduled.due_at, scheduled.enqueued_at.after(60 * SECOND));
     rig.elapse(60 * SECOND - ms(1)).await;
-    assert!(take(rig, 1).await.is_empty());
+    assert!(take(rig, 1).await.is_empty(), "I5: not a millisecond before");
     rig.elapse(ms(1)).await;
     assert_eq!(state(rig, id).await, State::Available);
     assert_eq!(take_one(rig).await.key.task, id);

@@ -22,6 +22,8 @@ pub struct Memory {
     pub before_reopening: BTreeSet<TaskId>,
     pub settled: BTreeSet<LeaseKey>,
     pub leased: BTreeMap<LeaseKey, WorkerId>,
+    pub losses: BTreeMap<TaskId, u32>,
+    pub losses_before_reopening: BTreeMap<TaskId, u32>,
 }
 
 /// The specification's traits, within reach of a bug.

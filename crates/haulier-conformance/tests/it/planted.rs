@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use haulier_conformance::model::{self, Plan};
 use haulier_conformance::prelude::{Must, new_id};
 use haulier_conformance::{MemoryRig, Rig, cases};
+use haulier_core::probe::{Layer, PLANTS};
 use haulier_core::{
     Beat, Changed, Code, Durability, Enqueued, Include, Lease, LeaseBeat, LeaseKey, NewTask,
     Outcome, QueueStats, Result, Settled, Settlement, Start, State, TaskId, Want, WorkerId,
@@ -20,7 +21,10 @@ use crate::buggy::{Bug, BuggyRig, Inner};
 fn must_fail(what: impl FnOnce() + Send + 'static) -> String {
     match std::thread::spawn(what).join() {
         Ok(()) => panic!("the planted bug was not caught"),
-        Err(failure) => failure.downcast_ref::<String>().cloned().unwrap_or_default(),
+        Err(failure) => match failure.downcast::<String>() {
+            Ok(said) => *said,
+            Err(failure) => failure.downcast_ref::<&str>().copied().unwrap_or_default().to_owned(),
+        },
     }
 }
 
@@ -32,51 +36,76 @@ fn run<R: Rig>(case: impl AsyncFnOnce(&mut R)) {
     });
 }
 
-/// A test for each bug: the case that must catch it.
+/// A test for each bug: the case that must catch it, and the promise that it has to name.
 macro_rules! caught {
-    ($($test:ident: $bug:ty, $file:ident::$case:ident;)*) => {
+    ($($test:ident: $name:literal $promise:literal $bug:ty, $file:ident::$case:ident;)*) => {
         $(
             #[test]
             fn $test() {
                 // Without the bug the case holds.
                 run::<MemoryRig>(async |rig: &mut MemoryRig| cases::$file::$case(rig).await);
-                must_fail(|| {
+                let said = must_fail(|| {
                     run::<BuggyRig<$bug>>(
                         async |rig: &mut BuggyRig<$bug>| cases::$file::$case(rig).await
                     );
                 });
+                let promise = concat!($promise, ": ");
+                assert!(said.contains(promise), "{} is not named: {said}", $promise);
             }
         )*
+
+        /// Every bug that is caught here, and the promise that it breaks.
+        const CAUGHT: &[(&str, &str)] = &[$(($name, $promise),)*];
     };
 }
 
 caught! {
     settling_without_looking_at_the_epoch_is_caught:
-        SettleIgnoresEpoch, fence::a_superseded_key_can_neither_beat_nor_settle;
+        "settle-ignores-epoch" "I3" SettleIgnoresEpoch,
+        fence::a_superseded_key_can_neither_beat_nor_settle;
+    ending_leases_without_looking_at_the_epoch_is_caught:
+        "sweep-ignores-epoch" "I7" SweepIgnoresEpoch,
+        fence::a_settled_task_stays_as_it_is_when_its_lease_would_have_run_out;
     checking_before_inserting_is_caught:
-        CheckThenInsert, enqueue::callers_with_one_id_store_one_task;
+        "check-then-insert" "I4" CheckThenInsert, enqueue::callers_with_one_id_store_one_task;
     forgetting_ids_at_reopening_is_caught:
-        DedupLostAtReopen, enqueue::ids_are_known_after_reopening;
+        "dedup-lost-at-reopen" "I4" DedupLostAtReopen, enqueue::ids_are_known_after_reopening;
     starting_too_early_is_caught:
-        RunAtLost, timers::a_delayed_task_is_not_leased_before_its_time;
+        "run-at-lost" "I5" RunAtLost, timers::a_delayed_task_is_not_leased_before_its_time;
+    forgetting_losses_at_reopening_is_caught:
+        "losses-in-memory" "I6" LossesInMemory,
+        retry::losses_and_attempts_are_counted_across_reopening;
     forgetting_an_answer_is_caught:
-        RepeatAnswerLost, settle::a_repeated_settlement_gets_the_same_answer_whatever_it_says;
+        "repeat-answer-lost" "I8" RepeatAnswerLost,
+        settle::a_repeated_settlement_gets_the_same_answer_whatever_it_says;
     swapping_neighbours_is_caught:
-        NeighboursSwapped, enqueue::every_delivery_carries_its_own_payload;
+        "neighbours-swapped" "I9" NeighboursSwapped,
+        enqueue::every_delivery_carries_its_own_payload;
     dropping_what_is_too_much_is_caught:
-        OverflowDrops, queues::a_full_queue_refuses_and_drops_nothing;
+        "overflow-drops" "I13" OverflowDrops, queues::a_full_queue_refuses_and_drops_nothing;
     a_count_that_drifts_is_caught:
-        CountDrifts, inspect::the_states_add_up_to_what_was_accepted;
+        "count-drifts" "I14" CountDrifts, inspect::the_states_add_up_to_what_was_accepted;
     a_lease_that_never_ends_is_caught:
-        TimerLost, fence::a_lease_lasts_its_ttl_and_then_passes_on;
+        "timer-lost" "L2" TimerLost, fence::a_lease_lasts_its_ttl_and_then_passes_on;
     a_dead_task_in_the_way_is_caught:
-        DeadBlocks, retry::dead_tasks_stand_in_nobodys_way;
+        "dead-blocks" "L3" DeadBlocks, retry::dead_tasks_stand_in_nobodys_way;
     a_cancellation_that_is_lost_is_caught:
-        CancelLost, cancel::a_pending_task_is_cancelled_at_once_and_never_leased;
+        "cancel-lost" "I15" CancelLost,
+        cancel::a_pending_task_is_cancelled_at_once_and_never_leased;
     giving_a_task_out_twice_is_caught:
-        LeasedTwice, lease::a_leased_task_is_leased_to_nobody_else;
+        "leased-twice" "I2" LeasedTwice, lease::a_leased_task_is_leased_to_nobody_else;
     storing_what_was_refused_is_caught:
-        RefusedButStored, enqueue::a_refused_task_never_runs_and_its_id_stays_free;
+        "refused-but-stored" "I10" RefusedButStored,
+        enqueue::a_refused_task_never_runs_and_its_id_stays_free;
+}
+
+#[test]
+fn every_bug_that_the_contract_has_to_catch_is_planted_here() {
+    for plant in PLANTS.iter().filter(|plant| plant.layer == Layer::Conformance) {
+        let caught = CAUGHT.iter().find(|(name, _)| *name == plant.name);
+        let caught = caught.map(|(_, promise)| *promise);
+        assert_eq!(caught, Some(plant.breaks), "{}", plant.name);
+    }
 }
 
 #[test]
@@ -100,6 +129,23 @@ impl Bug for SettleIgnoresEpoch {
             end.key.epoch = view.map_or(end.key.epoch, |view| view.epoch);
         }
         inner.queue.settle(ends).await
+    }
+}
+
+/// I7: whose lease would have run out is made available, whoever has it and whatever became of it.
+struct SweepIgnoresEpoch;
+#[async_trait]
+impl Bug for SweepIgnoresEpoch {
+    async fn lease(inner: &Inner, wants: Vec<Want>, wait: Duration) -> Result<Vec<Vec<Lease>>> {
+        let ids: Vec<TaskId> = inner.memory().leased.keys().map(|key| key.task).collect();
+        inner.control.rerun(ids).await?;
+        let workers: Vec<WorkerId> = wants.iter().map(|want| want.worker.clone()).collect();
+        let shares = inner.queue.lease(wants, wait).await?;
+        for (share, worker) in shares.iter().zip(workers) {
+            let mut memory = inner.memory();
+            memory.leased.extend(share.iter().map(|lease| (lease.key, worker.clone())));
+        }
+        Ok(shares)
     }
 }
 
@@ -158,6 +204,27 @@ impl Bug for RunAtLost {
             task.start = Start::Now;
         }
         inner.queue.enqueue(tasks).await
+    }
+}
+
+/// I6: what was lost before a restart was never lost.
+struct LossesInMemory;
+#[async_trait]
+impl Bug for LossesInMemory {
+    async fn lease(inner: &Inner, wants: Vec<Want>, wait: Duration) -> Result<Vec<Vec<Lease>>> {
+        let mut shares = inner.queue.lease(wants, wait).await?;
+        let mut memory = inner.memory();
+        for lease in shares.iter_mut().flatten() {
+            let before = memory.losses_before_reopening.get(&lease.key.task).copied();
+            memory.losses.insert(lease.key.task, lease.losses);
+            lease.losses = lease.losses.saturating_sub(before.unwrap_or(0));
+        }
+        drop(memory);
+        Ok(shares)
+    }
+    fn reopened(inner: &Inner) {
+        let mut memory = inner.memory();
+        memory.losses_before_reopening = memory.losses.clone();
     }
 }
 
