@@ -101,7 +101,21 @@ pub const RARE: &[&str] = &[
 ];
 
 /// Every point at which a process can be made to fail.
-pub const FAILPOINTS: &[&str] = &[];
+pub const FAILPOINTS: &[&str] = &[
+    "before write",
+    "after write",
+    "before sync",
+    "after sync",
+    "before segment begins",
+    "after segment began",
+    "before hint",
+    "segment copied",
+    "before segment is freed",
+    "after segment is freed",
+    "tail rewritten",
+    "generation written",
+    "opened",
+];
 
 /// Whether a bug is planted: the code that asks does the wrong thing then.
 #[cfg(not(feature = "probes"))]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
-use haulier_core::{Clock, StoreTime, limits};
+use haulier_core::{Clock, StoreTime, limits, probe};
 use tokio::sync::watch;
 
 use crate::backup::RESTORING;
@@ -118,7 +118,8 @@ pub fn open(disk: &Arc<dyn Disk>, options: Options, clerk: Clerk) -> Result<Read
         Some(found) => found,
         None => begin(&**disk, &options).map_err(io("the first segment cannot be made"))?,
     };
-    let generation = found.generation + 1;
+    let raised = u32::from(!probe::planted("generation-not-raised"));
+    let generation = found.generation + raised;
     let (clock, segment_bytes) = (options.clock, segment_size(options.segment_bytes));
     let reading = clock.read();
     let mut time = StoreTime::starting(reading, engine.latest());
@@ -126,6 +127,8 @@ pub fn open(disk: &Arc<dyn Disk>, options: Options, clerk: Clerk) -> Result<Read
 
     let tail = raise_generation(&**disk, &mut found, generation, now, segment_bytes)
         .map_err(io("the log cannot be written"))?;
+    probe::failpoint("generation written").map_err(io("the log cannot be written"))?;
+    probe::sometimes("generation raised");
     engine.start(now, generation);
     use_leftovers(&**disk, &found).map_err(io("old segments cannot be renamed"))?;
     let (writer, pen) = writer::pair(Arc::clone(disk));
@@ -143,6 +146,7 @@ pub fn open(disk: &Arc<dyn Disk>, options: Options, clerk: Clerk) -> Result<Read
     let mut log = Log::new(parts).map_err(io("the spare files cannot be read"))?;
     log.keep_spare()
         .map_err(|fatal| io("the log cannot be written")(std::io::Error::other(fatal)))?;
+    probe::failpoint("opened").map_err(io("the log cannot be written"))?;
     engine.set_storage_full(log.is_full());
     let inbox = Inbox::new();
     let (failing, failed) = watch::channel(None);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use haulier_core::{
     Clock, Code, Error, LeaseKey, Outcome, Result, Settlement, StoreTime, Swept, TaskId, Want,
-    WorkerId, limits,
+    WorkerId, limits, probe,
 };
 use tokio::sync::watch;
 
@@ -95,7 +95,11 @@ impl Runner {
 
     fn now(&mut self) -> Now {
         let reading = self.clock.read();
-        Now { wall: self.time.now(reading), mono: reading.monotonic }
+        let wall = self.time.now(reading);
+        if wall > reading.wall {
+            probe::sometimes("clock held back");
+        }
+        Now { wall, mono: reading.monotonic }
     }
 
     /// The clock that it goes by.
@@ -231,6 +235,10 @@ impl Runner {
                 }
                 let after = self.log.tail.end();
                 let rests_on = if free && after == before { Position::default() } else { after };
+                let rests_on = match &done {
+                    Reply::Got(_) if probe::planted("read-before-sync") => Position::default(),
+                    _ => rests_on,
+                };
                 self.hold(rests_on, Held::Reply(reply, done));
             }
             Err(error) => answer(reply, Err(error)),
@@ -421,7 +429,12 @@ impl Runner {
 
     /// Lets go of every answer whose ground is durable.
     fn release(&mut self) {
-        let durable = self.log.tail.durable();
+        let durable = if probe::planted("ack-before-sync") {
+            self.log.tail.end()
+        } else {
+            self.log.tail.durable()
+        };
+        let held = self.held.len();
         while let Some(entry) = self.held.first_entry() {
             if entry.key().0 > durable {
                 break;
@@ -432,6 +445,9 @@ impl Runner {
                 }
                 Held::Leases(to, granted) => self.deliver(to, granted),
             }
+        }
+        if held > self.held.len() + 1 {
+            probe::sometimes("batch of many");
         }
     }
 

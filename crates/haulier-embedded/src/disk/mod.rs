@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 pub use counting::{Counting, Counts};
 pub use real::RealDisk;
-pub use sim::{Fate, SimDisk};
+pub use sim::{Failure, Fate, SimDisk};
 
 /// A directory. Names are plain file names.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use haulier_core::{
     Code, Durability, Enqueued, Event, OnConflict, Refusal, Start, State, Task, TaskId, Timestamp,
-    Unique, limits, transition,
+    Unique, limits, probe, transition,
 };
 
 use crate::engine::offer::{Offer, Offers};
@@ -83,11 +83,20 @@ impl Engine {
         let replaced = match holder.map(|slot| self.conflict(slot, offer.unique.as_ref())) {
             None => None,
             Some(Ok(slot)) => Some(slot),
-            Some(Err(answer)) => return answer,
+            Some(Err(answer)) => {
+                let winner = holder.map(|slot| self.index[slot].definition().position());
+                if winner.is_some_and(|at| at >= records.durable()) {
+                    probe::sometimes("conflict before the winner is durable");
+                }
+                return answer;
+            }
         };
         // One that never started and is over already leaves no place.
         let replaced = replaced.filter(|slot| !self.index[*slot].state().is_final());
         if let Some(refusal) = self.no_room(queue, task, replaced.is_some()) {
+            if probe::planted("refused-but-stored") {
+                self.insert(now, offer, definitions, records);
+            }
             return refusal;
         }
         if let Some(slot) = replaced {

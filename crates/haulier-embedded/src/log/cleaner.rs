@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 
-use haulier_core::TaskId;
+use haulier_core::{TaskId, probe};
 
 use crate::codec::wide;
 use crate::engine::{Engine, Now};
@@ -116,7 +116,8 @@ impl Log {
         (mut offset, mut pending): (u32, Defined),
     ) -> Result<bool, Fatal> {
         // Without a task that needs it, the segment need not be read.
-        let needed = engine.oldest_needed() == Some(oldest);
+        let needed =
+            engine.oldest_needed() == Some(oldest) && !probe::planted("live-segment-freed");
         let mut copied = 0;
         while needed && copied < STEP_BYTES {
             if pending.is_empty() {
@@ -140,6 +141,7 @@ impl Log {
             self.cleaning = Cleaning::Copying { offset, pending };
             return Ok(false);
         }
+        probe::failpoint("segment copied").map_err(|error| Fatal::Write(error.to_string()))?;
         engine.move_rest(now, oldest, &mut self.tail);
         self.cleaning = Cleaning::Copied { upto: self.tail.end() };
         Ok(true)
@@ -207,6 +209,7 @@ impl Log {
         if !self.reserve(total + 16 * 1024 + left)? {
             return Ok(None);
         }
+        probe::sometimes("record moved by the cleaner");
         engine.move_task(now, id, &bytes, &mut self.tail);
         Ok(Some(total + 128))
     }

@@ -5,6 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use haulier_core::probe::failpoint;
+
 use crate::codec::wide;
 use crate::disk::{Disk, DiskFile};
 use crate::log::frame::{self, FRAME_HEADER, FrameHeader, SEGMENT_HEADER, SegmentHeader};
@@ -72,7 +74,7 @@ impl Drop for Clerk {
 }
 
 fn write(disk: &dyn Disk, segment: u32, file: &dyn DiskFile, end: u32) {
-    let made = make(file, segment, end);
+    let made = failpoint("before hint").and_then(|()| make(file, segment, end));
     if let Err(error) = made.and_then(|bytes| hint::write(disk, segment, &bytes)) {
         tracing::warn!(segment, %error, "no hint was written; a start reads the segment");
     }

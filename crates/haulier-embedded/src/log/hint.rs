@@ -4,6 +4,8 @@
 
 use std::io;
 
+use haulier_core::probe::sometimes;
+
 use crate::codec::{Malformed, Put, Take, narrow, wide};
 use crate::disk::Disk;
 use crate::log::frame::SegmentHeader;
@@ -93,6 +95,7 @@ pub fn read(disk: &dyn Disk, header: &SegmentHeader) -> io::Result<Option<(HintH
             Some((head, body.to_vec()))
         }
         _ => {
+            sometimes("hint rebuilt");
             tracing::warn!(segment = header.segment, "the hint is damaged; its segment is read");
             None
         }

@@ -31,6 +31,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
+use haulier_core::probe::{failpoint, sometimes};
+
 pub use frame::Part;
 pub use reader::{Files, Unreadable, read_part};
 pub use tail::{Chunk, Resume, Tail};
@@ -178,7 +180,11 @@ impl Log {
     pub fn reserve(&mut self, bytes: u64) -> Result<bool, Fatal> {
         self.notice_rolls();
         if self.tail.has_room(bytes) {
-            return Ok(self.keep_spare()? || self.tail.has_room(bytes));
+            if self.keep_spare()? {
+                return Ok(true);
+            }
+            sometimes("ballast used");
+            return Ok(self.tail.has_room(bytes));
         }
         if !self.keep_spare()? {
             return Ok(false);
@@ -315,18 +321,20 @@ impl Log {
         self.ends.remove(&number);
         self.unhinted.retain(|unhinted| *unhinted != number);
         let Some(file) = Arc::make_mut(&mut self.files).remove(&number) else { return Ok(()) };
+        failpoint("before segment is freed").map_err(fatal)?;
         hint::remove(&*self.disk, number).map_err(fatal)?;
         let unread = Arc::strong_count(&file) == 1;
         if unread && bytes == self.segment_bytes && self.spares.len() < SPARES_MAX {
             self.spare_count += 1;
             let name = format!("{SPARE}{:010}", self.spare_count);
             self.disk.rename(&segment_name(number), &name).map_err(fatal)?;
+            sometimes("recycled segment");
             self.spares.push_back(Spare { name, file, bytes });
             self.keep_spare()?;
         } else {
             self.disk.remove(&segment_name(number)).map_err(fatal)?;
         }
-        Ok(())
+        failpoint("after segment is freed").map_err(fatal)
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use haulier_core::Timestamp;
+use haulier_core::{Timestamp, probe};
 
 use crate::codec::wide;
 use crate::disk::{Disk, DiskFile};
@@ -300,7 +300,9 @@ impl Walk<'_> {
             let at = self.found.end.offset();
             let rest = bytes.get(wide(at)..).unwrap_or_default();
             let Some((header, records)) = FrameHeader::read(rest) else { return Ok(()) };
-            if header.sequence != self.found.sequence || header.generation < self.found.generation {
+            let old =
+                header.sequence != self.found.sequence || header.generation < self.found.generation;
+            if old && !probe::planted("old-segment-replayed") {
                 return Ok(());
             }
             for raw in frame::records(records, at + frame::FRAME_HEADER) {
@@ -320,23 +322,27 @@ impl Walk<'_> {
     /// The log ends here: a crash's tail is cut, unless a witness stands behind it.
     fn finish(mut self) -> Result<Found, OpenError> {
         let end = self.found.end;
-        if self.found.durable > end {
+        if self.found.durable > end && !probe::planted("cut-in-the-middle") {
             return Err(self.damaged(end, "a record that was durable does not hold"));
         }
         for (number, candidate) in self.candidates.range(end.segment()..) {
             let from = if *number == end.segment() { wide(end.offset()) } else { 0 };
             let bytes = load(self.disk, *number, candidate)?;
             for (_, header, _) in frames_anywhere(&bytes, from) {
-                if header.durable_upto > end {
+                if header.durable_upto > end && !probe::planted("cut-in-the-middle") {
                     return Err(self.damaged(end, "a record that was durable does not hold"));
                 }
                 self.found.cut |= header.sequence >= self.found.sequence;
+                if header.sequence > self.found.sequence {
+                    probe::sometimes("reordered tail");
+                }
             }
         }
         let needed = self.found.oldest..=end.segment();
         let leftover = self.candidates.keys().filter(|number| !needed.contains(number));
         self.found.leftover = leftover.copied().collect();
         if self.found.cut {
+            probe::sometimes("tail cut");
             tracing::warn!(at = %end, "unfinished writes of a crash are cut from the log's end");
         }
         Ok(self.found)
@@ -358,11 +364,13 @@ pub fn rewrite_tail(disk: &dyn Disk, found: &Found) -> io::Result<()> {
             found.capacities.get(number).copied().unwrap_or(0)
         };
         if begin < until {
+            probe::sometimes("tail rewritten");
             let mut bytes = vec![0; wide(until - begin)];
             file.read_at(&mut bytes, u64::from(begin))?;
             file.write_at(&bytes, u64::from(begin))?;
         }
         file.sync()?;
     }
-    disk.sync_names()
+    disk.sync_names()?;
+    probe::failpoint("tail rewritten")
 }

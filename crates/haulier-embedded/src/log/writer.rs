@@ -6,6 +6,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use haulier_core::probe::{failpoint, planted};
+
 use crate::disk::{Disk, DiskFile};
 use crate::log::frame::FrameHeader;
 use crate::place::Position;
@@ -139,15 +141,19 @@ fn carry_out(
         match step {
             Step::Write { file, offset, mut bytes } => {
                 FrameHeader::sign(&mut bytes);
+                failpoint("before write")?;
                 file.write_at(&bytes, offset)?;
+                failpoint("after write")?;
                 unsynced.touch(file);
                 spent.push(bytes);
             }
             Step::Begin { file, from, to, header } => {
                 // The old name of a used file must be gone for good before its bytes are.
                 disk.sync_names()?;
+                failpoint("before segment begins")?;
                 disk.rename(&from, &to)?;
                 file.write_at(&header, 0)?;
+                failpoint("after segment began")?;
                 unsynced.names = true;
                 unsynced.touch(file);
             }
@@ -164,12 +170,16 @@ impl Unsynced {
     }
 
     fn sync(&mut self, disk: &dyn Disk) -> io::Result<()> {
+        failpoint("before sync")?;
         for file in self.files.drain(..) {
-            file.sync()?;
+            match file.sync() {
+                Err(_) if planted("sync-retried") => file.sync()?,
+                synced => synced?,
+            }
         }
         if std::mem::take(&mut self.names) {
             disk.sync_names()?;
         }
-        Ok(())
+        failpoint("after sync")
     }
 }
