@@ -52,11 +52,41 @@ async fn run(plan: &Plan, directory: &Path) -> Result<(), Failure> {
     let store = EmbeddedStore::open_on(&counts.shared(), Options::new(clock.clone()))?;
     let mut out = std::io::stdout().lock();
     let entropy = SeededEntropy::from_u64(1);
+    let warm = Plan { tasks: plan.tasks / 4, ..*plan };
+    flow(&store, &clock, &warm).await?;
+    let (syncs, bytes) = (counted.syncs(), counted.bytes());
+    let empty = flow(&store, &clock, plan).await?;
+    let per = |total: u64| number(total) / number(plan.tasks);
+    writeln!(out, "lifecycles:          {empty:>9.0} /s")?;
+    writeln!(out, "log bytes each:      {:>9.1}", per(counted.bytes() - bytes))?;
+    let syncs = counted.syncs() - syncs;
+    writeln!(out, "syncs:               {syncs:>9} ({:.1} tasks each)", 1.0 / per(syncs))?;
     if plan.standing > 0 {
         fill(&store, &*clock, &entropy, plan).await?;
         writeln!(out, "standing: {} tasks", plan.standing)?;
+        // The hints of what was filled in are written meanwhile.
+        flow(&store, &clock, plan).await?;
+        let beside = flow(&store, &clock, plan).await?;
+        writeln!(out, "lifecycles beside:   {beside:>9.0} /s ({:.2})", beside / empty)?;
     }
-    let (syncs, bytes) = (counted.syncs(), counted.bytes());
+    store.close().await?;
+    let begin = clock.monotonic();
+    let options = Options::new(clock.clone());
+    let store = EmbeddedStore::open(&directory.join("data"), options)?;
+    let took = clock.monotonic().saturating_sub(begin);
+    writeln!(out, "restart:             {:>9.3} s", took.as_secs_f64())?;
+    store.close().await?;
+    let alone = sync_alone(directory, &*clock)?;
+    writeln!(out, "a 4 KiB sync alone:  {:>9.3} ms", alone.as_secs_f64() * 1_000.0)?;
+    Ok(())
+}
+
+/// Whole lifecycles by all clients; how many a second.
+async fn flow(
+    store: &EmbeddedStore,
+    clock: &Arc<SystemClock>,
+    plan: &Plan,
+) -> Result<f64, Failure> {
     let begin = clock.monotonic();
     let clients: Vec<_> = (0..CLIENTS)
         .map(|number| {
@@ -68,22 +98,7 @@ async fn run(plan: &Plan, directory: &Path) -> Result<(), Failure> {
         client.await??;
     }
     let took = clock.monotonic().saturating_sub(begin);
-    let per = |total: u64| number(total) / number(plan.tasks);
-    writeln!(out, "lifecycles:          {:>9.0} /s", number(plan.tasks) / took.as_secs_f64())?;
-    writeln!(out, "log bytes each:      {:>9.1}", per(counted.bytes() - bytes))?;
-    writeln!(out, "hint bytes each:     {:>9.1}", per(counted.other_bytes()))?;
-    let syncs = counted.syncs() - syncs;
-    writeln!(out, "syncs:               {syncs:>9} ({:.1} tasks each)", 1.0 / per(syncs))?;
-    store.close().await?;
-    let begin = clock.monotonic();
-    let options = Options::new(clock.clone());
-    let store = EmbeddedStore::open(&directory.join("data"), options)?;
-    let took = clock.monotonic().saturating_sub(begin);
-    writeln!(out, "restart:             {:>9.3} s", took.as_secs_f64())?;
-    store.close().await?;
-    let alone = sync_alone(directory, &*clock)?;
-    writeln!(out, "a 4 KiB sync alone:  {:>9.3} ms", alone.as_secs_f64() * 1_000.0)?;
-    Ok(())
+    Ok(number(plan.tasks) / took.as_secs_f64())
 }
 
 /// A count as a number to divide, exact to a thousandth beyond four thousand million.
@@ -129,7 +144,7 @@ async fn live(
     calls: u64,
     batch: u64,
 ) -> Result<(), Failure> {
-    let entropy = SeededEntropy::from_u64(number + 2);
+    let entropy = SeededEntropy::from_u64(clock.read().wall.0 ^ (number << 60));
     let worker = WorkerId::new(format!("bench-{number}"))?;
     let like = like("flow")?;
     let mut owed = 0;

@@ -89,6 +89,13 @@ pub enum Record {
 pub const ACCEPTED: u8 = kind::ACCEPTED;
 /// The number of [`Record::Snapshot`], whose meta begins with the task's id.
 pub const SNAPSHOT: u8 = kind::SNAPSHOT;
+/// The number of [`Record::Removed`], whose meta is the task's id.
+pub const REMOVED: u8 = kind::REMOVED;
+
+/// Whether records of that kind tell how a task lived; their metas begin with its id.
+pub const fn is_of_life(kind: u8) -> bool {
+    matches!(kind, kind::ACCEPTED | kind::CHANGED | kind::EXTENDED | kind::CHECKPOINT)
+}
 
 /// The kinds' numbers, for ever.
 mod kind {

@@ -9,9 +9,10 @@ use haulier_core::probe::failpoint;
 
 use crate::codec::wide;
 use crate::disk::{Disk, DiskFile};
-use crate::log::frame::{self, FRAME_HEADER, FrameHeader, SEGMENT_HEADER, SegmentHeader};
-use crate::log::hint::{self, HintHead};
-use crate::place::Position;
+use crate::log::hint;
+
+/// How much the thread gives way to others: its nice value.
+const PATIENCE: i32 = 15;
 
 /// One hint at a time, on a thread that lives as long.
 #[derive(Debug, Default)]
@@ -44,7 +45,13 @@ impl Clerk {
             return write(&**disk, segment, &*file, end);
         }
         let disk = Arc::clone(disk);
-        let write = move || write(&*disk, segment, &*file, end);
+        let write = move || {
+            // Nobody waits for it, so it makes nobody wait.
+            if let Err(error) = rustix::process::setpriority_process(None, PATIENCE) {
+                tracing::debug!(%error, "hints are written at everybody's priority");
+            }
+            write(&*disk, segment, &*file, end);
+        };
         let thread = std::thread::Builder::new().name("haulier-clerk".to_owned()).spawn(write);
         match thread {
             Ok(thread) => self.at_work = Some((segment, thread)),
@@ -74,38 +81,12 @@ impl Drop for Clerk {
 }
 
 fn write(disk: &dyn Disk, segment: u32, file: &dyn DiskFile, end: u32) {
-    let made = failpoint("before hint").and_then(|()| make(file, segment, end));
-    if let Err(error) = made.and_then(|bytes| hint::write(disk, segment, &bytes)) {
+    let mut bytes = vec![0; wide(end)];
+    let read = failpoint("before hint").and_then(|()| file.read_at(&mut bytes, 0));
+    let made = read.and_then(|()| {
+        hint::make(segment, &bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    });
+    if let Err(error) = made.and_then(|hint| hint::write(disk, segment, &hint)) {
         tracing::warn!(segment, %error, "no hint was written; a start reads the segment");
     }
-}
-
-/// The hint of a segment, from its frames.
-fn make(file: &dyn DiskFile, segment: u32, end: u32) -> io::Result<Vec<u8>> {
-    let unsound = || io::Error::new(io::ErrorKind::InvalidData, "the segment does not hold");
-    let mut bytes = vec![0; wide(end)];
-    file.read_at(&mut bytes, 0)?;
-    let header = bytes.get(..wide(SEGMENT_HEADER)).ok_or_else(unsound)?;
-    let header = SegmentHeader::decode(header).map_err(|_| unsound())?;
-    let mut head = HintHead {
-        segment,
-        first_sequence: header.first_sequence,
-        next_sequence: header.first_sequence,
-        generation: header.generation,
-        end,
-        durable_upto: Position::default(),
-    };
-    let mut body = Vec::with_capacity(bytes.len() / 4);
-    let mut at = SEGMENT_HEADER;
-    while at < end {
-        let (frame, records) = FrameHeader::read(&bytes[wide(at)..]).ok_or_else(unsound)?;
-        for raw in frame::records(records, at + FRAME_HEADER) {
-            frame::put_hint(&mut body, &raw.map_err(|_| unsound())?);
-        }
-        head.next_sequence = frame.sequence + 1;
-        head.generation = frame.generation;
-        head.durable_upto = head.durable_upto.max(frame.durable_upto);
-        at += frame.stride();
-    }
-    Ok(hint::encode(&head, &body))
 }

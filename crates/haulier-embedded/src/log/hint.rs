@@ -1,15 +1,22 @@
-//! Hints: what a restart has to know of a sealed segment, without its payloads, behind one
-//! checksum. A hint is only ever a shortcut: one that is missing, damaged or of another segment is
-//! not used, and the segment itself is read.
+//! Hints: what a restart has to know of a sealed segment, without its payloads, and without what it
+//! tells of tasks that came and went within it, behind one checksum. A hint is only ever a
+//! shortcut: one that is missing, damaged or of another segment is not used, and the segment itself
+//! is read.
 
 use std::io;
 
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use haulier_core::TaskId;
 use haulier_core::probe::sometimes;
 
 use crate::codec::{Malformed, Put, Take, narrow, wide};
 use crate::disk::Disk;
-use crate::log::frame::SegmentHeader;
+use crate::log::frame::{
+    self, FRAME_HEADER, FrameHeader, RawRecord, SEGMENT_HEADER, SegmentHeader,
+};
 use crate::place::Position;
+use crate::record;
 
 const MAGIC: [u8; 8] = *b"haulierh";
 const HEAD: usize = 52;
@@ -74,6 +81,82 @@ fn decode(bytes: &[u8]) -> Result<(HintHead, &[u8]), Malformed> {
         return Err(Malformed("a hint's checksum does not hold"));
     }
     Ok((head, body))
+}
+
+/// The hint of a sealed segment that has these bytes. `None`: something in it does not hold.
+pub fn make(segment: u32, bytes: &[u8]) -> Option<Vec<u8>> {
+    let header = SegmentHeader::decode(bytes.get(..wide(SEGMENT_HEADER))?).ok()?;
+    let mut head = HintHead {
+        segment,
+        first_sequence: header.first_sequence,
+        next_sequence: header.first_sequence,
+        generation: header.generation,
+        end: narrow(bytes.len()),
+        durable_upto: Position::default(),
+    };
+    let mut raws = Vec::new();
+    let mut lives = Lives::default();
+    let mut at = SEGMENT_HEADER;
+    while at < head.end {
+        let (frame, records) = FrameHeader::read(&bytes[wide(at)..])?;
+        for raw in frame::records(records, at + FRAME_HEADER) {
+            let raw = raw.ok()?;
+            lives.note(&raw);
+            raws.push(raw);
+        }
+        head.next_sequence = frame.sequence + 1;
+        head.generation = frame.generation;
+        head.durable_upto = head.durable_upto.max(frame.durable_upto);
+        at += frame.stride();
+    }
+    let mut body = Vec::new();
+    for raw in raws.iter().filter(|raw| lives.needs(raw)) {
+        frame::put_hint(&mut body, raw);
+    }
+    Some(encode(&head, &body))
+}
+
+/// Which tasks were accepted and removed within a segment, once each: of them a start has to know
+/// only that they are gone.
+#[derive(Default)]
+struct Lives(HashMap<TaskId, Life, RandomState>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Begun,
+    Over,
+    /// Its id was used again.
+    Again,
+}
+
+impl Lives {
+    fn note(&mut self, raw: &RawRecord<'_>) {
+        let Some(id) = raw.meta.first_chunk().map(|id| TaskId::from_bytes(*id)) else { return };
+        match raw.kind {
+            record::ACCEPTED => {
+                self.0.entry(id).and_modify(|life| *life = Life::Again).or_insert(Life::Begun);
+            }
+            record::REMOVED => {
+                if let Some(life @ Life::Begun) = self.0.get_mut(&id) {
+                    *life = Life::Over;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn needs(&self, raw: &RawRecord<'_>) -> bool {
+        if !record::is_of_life(raw.kind) {
+            return true;
+        }
+        let id = raw.meta.first_chunk().map(|id| TaskId::from_bytes(*id));
+        id.is_none_or(|id| self.0.get(&id) != Some(&Life::Over))
+    }
+}
+
+/// Whether these are the bytes of a hint, whatever it says.
+pub fn holds(bytes: &[u8]) -> bool {
+    decode(bytes).is_ok()
 }
 
 /// Reads the hint of a segment, if a sound one is there: its head, and its records.

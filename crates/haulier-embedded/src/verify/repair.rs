@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::report::{HintState, Report};
+use super::report::HintState;
 use super::walk::{self, Walk};
 use crate::disk::{Disk, RealDisk};
 use crate::engine::{Context, Engine};
@@ -41,13 +41,11 @@ pub fn repair(path: &Path) -> Result<Repaired, OpenError> {
     let last = found.end;
     for (number, end) in found.ends.range(..last.segment()) {
         let bytes = walk::read(&disk, &found.files, *number, *end)?;
-        let mut walk = Walk::begin(*number, &bytes);
-        walk.frames(&mut Report::default());
-        let state = walk.hint_state(&disk)?;
+        let state = Walk::begin(*number, &bytes).hint_state(&disk)?;
         // A segment that is damaged itself has the hint to thank for what is still known of it.
-        if walk.broken.is_empty() && matches!(state, HintState::Missing | HintState::Damaged) {
-            hint::write(&disk, *number, &hint::encode(&walk.head, &walk.hint))
-                .map_err(io("a hint cannot be written"))?;
+        let unsound = matches!(state, HintState::Missing | HintState::Damaged);
+        if unsound && let Some(should) = hint::make(*number, &bytes) {
+            hint::write(&disk, *number, &should).map_err(io("a hint cannot be written"))?;
             repaired.hints += 1;
         }
     }
