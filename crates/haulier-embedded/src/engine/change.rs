@@ -276,7 +276,7 @@ impl Engine {
         detail.finished_at = Some(now);
         if !detail.started {
             // Whoever started it has taken it from there.
-            self.cache.take(slot);
+            self.cache.take(slot, self.index[slot].line);
         }
         let place = &self.index[slot];
         self.lines.queue_of_mut(place.line).finished += 1;
@@ -393,7 +393,7 @@ impl Engine {
             self.details.remove(slot);
         }
         if !started {
-            self.cache.take(slot);
+            self.cache.take(slot, self.index[slot].line);
         }
         let removed = self.index.remove(slot);
         self.live.sub(removed.definition());

@@ -221,7 +221,7 @@ impl Engine {
         let Some(slot) = self.accept(now.wall, line, &accepted, part) else {
             return refused(Code::Internal, "a task was accepted twice".to_owned());
         };
-        self.cache.put(slot, task);
+        self.cache.put(slot, line, task);
         let state = self.index[slot].state();
         Answer::Known(Enqueued::Inserted { id, state, durability: DURABILITY })
     }

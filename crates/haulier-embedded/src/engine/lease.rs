@@ -222,6 +222,7 @@ impl Engine {
         let (generation, floor) = (self.generation, self.epoch_floor);
         let (place, due_at) = (&self.index[slot], self.index.due_at(slot));
         let (id, enqueued_at, definition) = (place.id, place.enqueued_at(), place.definition());
+        let line = place.line;
         let detail = self.details.entry(slot);
         let max_attempts = detail.rules.unwrap_or_default().max_attempts;
         let standing = transition(detail.standing(place), max_attempts, Event::Lease).ok()?;
@@ -236,7 +237,7 @@ impl Engine {
         let checkpoints = detail.checkpoints.clone();
         self.happen(now, slot, change, Some(holder), None, records);
         let newest = checkpoints.iter().map(|step| step.value.position());
-        let body = match self.cache.take(slot) {
+        let body = match self.cache.take(slot, line) {
             Some(task) => Body::Here(task),
             None => self.body(slot),
         };

@@ -7,6 +7,7 @@
 
 mod audit;
 mod beat;
+mod cache;
 mod change;
 mod control;
 mod enqueue;
@@ -26,7 +27,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use haulier_core::{
     Beat, BeatReply, Changed, Directive, Epoch, Error, Filter, PageRequest, QueueName,
-    QueueSettings, QueueStats, Result, SettingsPatch, Settled, Settlement, Swept, Task, TaskId,
+    QueueSettings, QueueStats, Result, SettingsPatch, Settled, Settlement, Swept, TaskId,
     Timestamp, WorkerId, WorkerView,
 };
 
@@ -46,6 +47,7 @@ use crate::parts::Envelope;
 use crate::record::Rules;
 use crate::remembered::Remembered;
 use crate::timers::{Purpose, Timer, Timers};
+use cache::Cache;
 use change::Live;
 use workers::Workers;
 
@@ -165,7 +167,7 @@ impl Engine {
             kept: Timers::default(),
             timer_count: 0,
             workers: Workers::default(),
-            cache: Cache { tasks: HashMap::default(), bytes: 0, bytes_max: cache_bytes_max },
+            cache: Cache::new(cache_bytes_max),
             live: Live::default(),
             news: News::default(),
             generation: 0,
@@ -260,40 +262,10 @@ impl Engine {
 
     /// Where to find what a task is: in the cache, or on the disk.
     fn body(&self, slot: SlotId) -> Body {
-        match self.cache.tasks.get(&slot) {
+        match self.cache.get(slot) {
             Some(task) => Body::Here(Arc::clone(task)),
             None => Body::There(self.index[slot].definition(), self.envelope(slot)),
         }
-    }
-}
-
-/// Tasks that were enqueued lately, whole. It fills up and is emptied by deliveries, so that it
-/// holds the heads of the lines; a task that finds it full is read from the disk when its turn
-/// comes.
-#[derive(Debug)]
-struct Cache {
-    tasks: HashMap<SlotId, Arc<Task>, RandomState>,
-    bytes: usize,
-    bytes_max: usize,
-}
-
-impl Cache {
-    fn cost(task: &Task) -> usize {
-        512 + task.payload.bytes.len() + task.headers.byte_len() + task.labels.byte_len()
-    }
-
-    fn put(&mut self, slot: SlotId, task: Arc<Task>) {
-        let cost = Self::cost(&task);
-        if self.bytes + cost <= self.bytes_max {
-            self.bytes += cost;
-            self.tasks.insert(slot, task);
-        }
-    }
-
-    fn take(&mut self, slot: SlotId) -> Option<Arc<Task>> {
-        let task = self.tasks.remove(&slot)?;
-        self.bytes -= Self::cost(&task);
-        Some(task)
     }
 }
 
