@@ -76,7 +76,7 @@ async fn a_directory_is_backed_up_while_nobody_has_it_open_and_is_not_changed_by
     let names = || {
         let entries = std::fs::read_dir(place.path("data")).must();
         let mut names: Vec<_> = entries
-            .map(|entry| entry.must())
+            .map(Must::must)
             .map(|entry| (entry.path(), entry.metadata().must().modified().must()))
             .collect();
         names.sort();
