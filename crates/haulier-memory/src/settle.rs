@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use haulier_core::probe::sometimes;
 use haulier_core::{
     Ended, Event, Failure, Outcome, Payload, Settled, Settlement, State as TaskState,
 };
@@ -27,8 +28,14 @@ impl State {
         let payload_bytes_max = self.payload_bytes_max;
         let Some(entry) = self.tasks.get_mut(&key.task) else { return Settled::Stale };
         let late = match judge(entry, key.epoch) {
-            Key::Settled(answer) => return answer,
-            Key::Stale => return Settled::Stale,
+            Key::Settled(answer) => {
+                sometimes("repeat answered");
+                return answer;
+            }
+            Key::Stale => {
+                sometimes("stale refused");
+                return Settled::Stale;
+            }
             Key::Running => false,
             Key::RanOut => true,
         };
@@ -36,6 +43,12 @@ impl State {
             return Settled::Refused(refusal);
         }
         let overruled = entry.standing.cancel_requested && outcome != Outcome::Cancelled;
+        if late {
+            sometimes("late settle accepted");
+        }
+        if overruled {
+            sometimes("cancel races complete");
+        }
         let ended = if overruled { Ended::Cancelled } else { Ended::from(&outcome) };
         let Parts { event, result, failure, delay } = Parts::of(outcome);
         let mut answer = Settled::Stale;
@@ -72,6 +85,10 @@ fn judge(entry: &mut Entry, epoch: haulier_core::Epoch) -> Key {
         (Some(answer), _) => Key::Settled(answer.clone()),
         (None, None) if newest => Key::Running,
         (None, Some(Ended::Lost)) if newest && state == TaskState::Available => Key::RanOut,
+        (None, Some(Ended::Lost)) => {
+            sometimes("settle races expiry");
+            Key::Stale
+        }
         _ => Key::Stale,
     }
 }

@@ -271,6 +271,7 @@ impl State {
         }
         let running: Vec<TaskId> = self.index.running.iter().map(|&(_, _, id)| id).collect();
         for id in running {
+            haulier_core::probe::sometimes("gap healed");
             let cancelled = self.tasks.get(&id).is_some_and(|e| e.standing.cancel_requested);
             self.change(id, |entry| {
                 if let Some(grant) = &mut entry.grant {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use haulier_core::probe::planted;
+use haulier_core::probe::{planted, sometimes};
 use haulier_core::{Ended, Event, QueueName, State as TaskState, Swept, TaskId, Timestamp, limits};
 
 use crate::state::{Entry, Now, State};
@@ -72,6 +72,9 @@ impl State {
     fn lose(&mut self, id: TaskId, now: Now) {
         self.bring_about(id, Event::Lost, now, |entry| {
             entry.due_at = now.wall;
+            if entry.standing.state == TaskState::Dead {
+                sometimes("losses used up");
+            }
             if let Some(record) = entry.deliveries.back_mut() {
                 record.delivery.ended = Some(Ended::Lost);
                 record.delivery.ended_at = Some(now.wall);

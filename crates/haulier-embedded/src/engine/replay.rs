@@ -229,6 +229,9 @@ impl Engine {
             self.keep(now.wall, slot);
         }
         for (_, slot) in pending {
+            if self.index[slot].state() == State::Running {
+                haulier_core::probe::sometimes("gap healed");
+            }
             self.set_going(now, slot);
         }
         self.workers.forget_all();

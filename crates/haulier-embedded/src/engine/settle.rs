@@ -1,6 +1,7 @@
 //! Ending leases: whether the key is current, what the outcome leads to, and the same answer again
 //! for a key that was answered before (I3, I7, I8).
 
+use haulier_core::probe::sometimes;
 use haulier_core::{
     Ended, Event, LeaseKey, Outcome, Settled, Settlement, Standing, State, Timestamp, transition,
 };
@@ -66,8 +67,14 @@ impl Engine {
         let Settlement { key, outcome } = settlement;
         let Some(slot) = self.index.find(key.task) else { return Settled::Stale };
         match self.fence(slot, *key) {
-            Fence::Stale => Settled::Stale,
-            Fence::Answered(answer) => answer,
+            Fence::Stale => {
+                sometimes("stale refused");
+                Settled::Stale
+            }
+            Fence::Answered(answer) => {
+                sometimes("repeat answered");
+                answer
+            }
             Fence::Current { late, standing, max_attempts } => {
                 if let Err(refusal) = outcome.check(self.payload_bytes_max) {
                     return Settled::Refused(refusal);
@@ -76,6 +83,12 @@ impl Engine {
                     return Settled::Stale;
                 };
                 let overruled = standing.cancel_requested && *outcome != Outcome::Cancelled;
+                if late {
+                    sometimes("late settle accepted");
+                }
+                if overruled {
+                    sometimes("cancel races complete");
+                }
                 let how = if overruled { Ended::Cancelled } else { Ended::from(outcome) };
                 let end = End { how, at: now.wall, late, overruled, state: next.state };
                 self.carry_out(now, slot, settlement, (end, next), records);
@@ -95,6 +108,10 @@ impl Engine {
             Some(None) if newest && place.state() == State::Running => current(false),
             Some(Some(end)) if end.how != Ended::Lost => Fence::Answered(answer(&end)),
             Some(Some(_)) if newest && place.state() == State::Available => current(true),
+            Some(Some(_)) => {
+                sometimes("settle races expiry");
+                Fence::Stale
+            }
             _ => Fence::Stale,
         }
     }

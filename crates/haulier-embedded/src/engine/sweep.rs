@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use haulier_core::probe::sometimes;
 use haulier_core::{Ended, Epoch, Event, State, Swept, limits, transition};
 
 use crate::codec::wide;
@@ -111,6 +112,9 @@ impl Engine {
         let Ok(standing) = transition(standing, self.rules(slot).max_attempts, Event::Lost) else {
             return false;
         };
+        if standing.state == State::Dead {
+            sometimes("losses used up");
+        }
         let how = Ended::Lost;
         let change = Change {
             id: self.index[slot].id,
