@@ -2,6 +2,7 @@
 
 mod backup;
 mod check;
+mod fixture;
 mod restore;
 
 use std::path::{Path, PathBuf};
