@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::metadata::{self, Metadata};
-use crate::{codegen, guides, root, tidy};
+use crate::{codegen, guides, loom, root, tidy};
 
 /// Runs every step.
 pub fn run() -> Result<(), String> {
@@ -19,6 +19,7 @@ pub fn run() -> Result<(), String> {
     gate.command("lints", "cargo clippy --workspace --all-targets --locked -- -D warnings")?;
     gate.command("features", "cargo check -p haulier --no-default-features --locked")?;
     gate.command("tests", "cargo test --workspace --locked")?;
+    gate.step("orders", "cargo xtask loom", loom::run)?;
     gate.step("examples", "cargo run -p haulier --example NAME", || examples(&metadata::read()?))?;
     gate.step("guides", "cargo xtask guides", guides::run)?;
     gate.command(

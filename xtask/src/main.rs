@@ -7,6 +7,7 @@ mod codegen;
 mod fuzz;
 mod gate;
 mod guides;
+mod loom;
 mod metadata;
 mod tidy;
 
@@ -21,6 +22,7 @@ usage: cargo xtask COMMAND
   codegen           makes the protocol's code from its definitions; --check compares
   tidy              the house rules that no compiler checks: sizes, edges, licences, budgets, links
   guides            runs the shell blocks of the guides against a server of its own
+  loom              every order of what threads do to the embedded store's inbox
   fuzz              feeds bytes to whatever reads them: [TARGET] [--seconds N], all for 60 s each if
                     left out";
 
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         ["codegen", "--check"] => codegen::run(true),
         ["tidy"] => tidy::run(),
         ["guides"] => guides::run(),
+        ["loom"] => loom::run(),
         ["fuzz", rest @ ..] => fuzz::arguments(rest).and_then(|(only, time)| fuzz::run(only, time)),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

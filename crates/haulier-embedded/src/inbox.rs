@@ -8,14 +8,15 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use haulier_core::clock::Sleep;
+use haulier_core::probe::planted;
 use haulier_core::{Error, Result, TaskId, Timestamp, Want, WorkerId};
-use parking_lot::{Condvar, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::engine::{Command, Granted, Reply};
 use crate::log::Files;
 use crate::log::pin::Pinned;
 use crate::log::writer::Written;
+use crate::sync::{Condvar, Mutex};
 
 /// Kilobytes of calls that may wait; beyond it callers wait in turn.
 const KILOBYTES_MAX: usize = 256 * 1024;
@@ -120,13 +121,18 @@ impl Inbox {
     }
 
     fn post(&self, call: Call) -> bool {
+        if planted("wake-lost") {
+            self.came.notify_one();
+        }
         let mut waiting = self.waiting.lock();
         if waiting.closed {
             return false;
         }
         waiting.calls.push_back(call);
         drop(waiting);
-        self.came.notify_one();
+        if !planted("wake-lost") {
+            self.came.notify_one();
+        }
         true
     }
 
@@ -193,3 +199,6 @@ pub fn stopped() -> Error {
         "the store has stopped; nothing of this call was done: open it again",
     )
 }
+
+#[cfg(all(test, loom))]
+mod tests;

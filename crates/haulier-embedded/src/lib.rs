@@ -52,6 +52,7 @@ mod runner;
 mod slab;
 mod snapshot;
 mod store;
+mod sync;
 mod timers;
 mod verify;
 mod waiters;

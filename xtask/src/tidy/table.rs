@@ -20,6 +20,7 @@ pub const TEST_TOOLS: &[&str] = &[
     // A test that writes a newer format has to write it soundly.
     "crc32c",
     "insta",
+    "loom",
     // Messages are made by hand where a peer would send them.
     "prost",
     "proptest",
