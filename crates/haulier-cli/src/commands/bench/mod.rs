@@ -51,11 +51,11 @@ use crate::signals;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  haulier bench -w lifecycle -w latency --tasks 200 --seconds 1
-  haulier bench http://127.0.0.1:7420 --workload lifecycle --tasks 2000 -o json
-  haulier bench --in-process --workload lifecycle --tasks 2000
-  haulier bench -w single --tasks 500 -o json > before
-  haulier bench -w single --tasks 500 --compare before
+  haulier bench -w latency --tasks 20
+  haulier bench http://127.0.0.1:7420 -w lifecycle --batch 100 --tasks 2000 -o json
+  haulier bench --in-process -w lifecycle --tasks 2000
+  haulier bench -w enqueue --tasks 500 -o json > before
+  haulier bench -w enqueue --tasks 500 --compare before
 
 Without a workload it is a quick tour of all in two minutes; --full takes an hour for the same with
 more of everything and five rounds. Run it from a release build. Every run balances its books: a
