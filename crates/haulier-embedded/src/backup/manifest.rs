@@ -38,8 +38,8 @@ pub struct Manifest {
     pub generation: u32,
     /// When it was taken, by the store's calendar.
     pub taken_at: Timestamp,
-    /// The segments with how many bytes of each are in it, oldest first. The log ends where the last
-    /// one does.
+    /// The segments with how many bytes of each are in it, oldest first. The log ends where the
+    /// last one does.
     pub segments: Vec<(u32, u32)>,
 }
 

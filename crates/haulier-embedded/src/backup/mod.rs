@@ -1,11 +1,11 @@
 //! Backups: everything of a log that is durable at one moment, in one file that shows by itself
 //! whether it is whole.
 //!
-//! The log only grows at its end and is given back at its beginning, so a backup is every segment up
-//! to the durable end: no pause, no copy on write. The segments are held while they are read
-//! ([`crate::log::pin`]); commits go on beside. A backup is no data directory, so that nobody serves
-//! one by mistake: only [`restore()`] makes a store of it, with a generation that no store before had
-//! (I2).
+//! The log only grows at its end and is given back at its beginning, so a backup is every segment
+//! up to the durable end: no pause, no copy on write. The segments are held while they are read
+//! ([`crate::log::pin`]); commits go on beside. A backup is no data directory, so that nobody
+//! serves one by mistake: only [`restore()`] makes a store of it, with a generation that no store
+//! before had (I2).
 //!
 //! | where | what |
 //! |---|---|

@@ -1,6 +1,6 @@
-//! Making a store of a backup. Everything is checked before anything is written; then a mark is made
-//! durable, with which no store opens; then the segments, and a generation above every other; and
-//! last the mark goes. A crash anywhere leaves an empty directory, the mark, or a whole store.
+//! Making a store of a backup. Everything is checked before anything is written; then a mark is
+//! made durable, with which no store opens; then the segments, and a generation above every other;
+//! and last the mark goes. A crash anywhere leaves an empty directory, the mark, or a whole store.
 
 use std::fs::File;
 use std::io;
@@ -40,9 +40,9 @@ pub struct Restored {
     pub generation: u32,
 }
 
-/// The generation of a restored store. It has to be above those of the store that was backed up, also
-/// of the times that it started after the backup, and above those of every earlier restore of the
-/// same backup. The calendar knows them all: the seconds since 1970 are more than any store has
+/// The generation of a restored store. It has to be above those of the store that was backed up,
+/// also of the times that it started after the backup, and above those of every earlier restore of
+/// the same backup. The calendar knows them all: the seconds since 1970 are more than any store has
 /// started, and more at each restore than at the one before.
 ///
 /// # Errors

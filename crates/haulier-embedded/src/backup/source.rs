@@ -98,8 +98,8 @@ impl Backup {
 
 impl EmbeddedStore {
     /// Begins a backup of everything that is durable now. Whatever was acknowledged before this was
-    /// called is in it. Commits go on; the disk space of what it still has to read is not used again
-    /// before it is dropped.
+    /// called is in it. Commits go on; the disk space of what it still has to read is not used
+    /// again before it is dropped.
     ///
     /// # Errors
     /// The store has stopped.

@@ -1,5 +1,5 @@
-//! Looking over the whole state at once, for a check: whether it adds up, and whose something on the
-//! disk is. No caller of a store ever waits for it.
+//! Looking over the whole state at once, for a check: whether it adds up, and whose something on
+//! the disk is. No caller of a store ever waits for it.
 
 use haulier_core::{State, StateCounts, TaskId};
 

@@ -10,8 +10,8 @@ use crate::place::Position;
 /// Everything that is durable, as it stands on the disk.
 #[derive(Debug, Clone)]
 pub struct Pinned {
-    /// The segments' files. That they are held here keeps their bytes: a file that somebody reads is
-    /// never used again.
+    /// The segments' files. That they are held here keeps their bytes: a file that somebody reads
+    /// is never used again.
     pub files: Arc<Files>,
     /// The segments with how many bytes of each belong to the log, oldest first.
     pub segments: Vec<(u32, u32)>,

@@ -23,8 +23,8 @@ use crate::open::refuse_unfinished;
 /// Checks the directory at a path, without changing anything.
 ///
 /// # Errors
-/// Somebody has it open, a newer version wrote it, a restore into it is not finished, or it cannot be
-/// read. Damage is no error but a finding.
+/// Somebody has it open, a newer version wrote it, a restore into it is not finished, or it cannot
+/// be read. Damage is no error but a finding.
 pub fn verify(path: &Path) -> Result<Report, OpenError> {
     let disk = RealDisk::at(path);
     let _lock = hold(&disk)?;

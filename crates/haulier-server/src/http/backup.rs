@@ -1,5 +1,5 @@
-//! A backup of the server's store, as a stream of bytes. It is paced, so that calls go on beside it,
-//! and its end shows that it is whole: a stream that breaks is no backup.
+//! A backup of the server's store, as a stream of bytes. It is paced, so that calls go on beside
+//! it, and its end shows that it is whole: a stream that breaks is no backup.
 
 use std::io;
 use std::sync::Arc;
@@ -38,8 +38,8 @@ pub(super) struct BackupParams {
     bytes_per_second: Option<u64>,
 }
 
-/// Takes a backup of everything that is durable now. `haulier backup` calls it, and `haulier restore`
-/// makes a store of what comes.
+/// Takes a backup of everything that is durable now. `haulier backup` calls it, and `haulier
+/// restore` makes a store of what comes.
 #[utoipa::path(
     post, path = "/api/v1/backup", tag = "server", operation_id = "backup", params(BackupParams),
     responses((status = 200, description = "The backup. It is whole if its end is there.",

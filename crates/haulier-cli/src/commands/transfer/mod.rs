@@ -1,6 +1,6 @@
-//! Tasks as lines of JSON, on their way between any two stores. A line has in `task` what an enqueue
-//! over HTTP would have in its body; the last line says how many there were, so that an export that
-//! was cut short is noticed.
+//! Tasks as lines of JSON, on their way between any two stores. A line has in `task` what an
+//! enqueue over HTTP would have in its body; the last line says how many there were, so that an
+//! export that was cut short is noticed.
 //!
 //! What the verbs of a store can carry is carried: the task itself with its id, and when it is due.
 //! What belongs to one store alone is not: leases, attempts and losses so far, deliveries,

@@ -1,4 +1,5 @@
-//! Round trips: from a store in memory through a file into an embedded store, whatever the tasks are.
+//! Round trips: from a store in memory through a file into an embedded store, whatever the tasks
+//! are.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,7 +8,8 @@ use haulier_embedded::{Archive, BackupError, OpenError, backup_directory, restor
 
 use super::{Place, all_there, complete, put, save, see, take};
 
-/// I1: whatever was acknowledged before a backup began is in it, whatever happens while it is taken.
+/// I1: whatever was acknowledged before a backup began is in it, whatever happens while it is
+/// taken.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_of_a_store_that_works_has_all_that_was_acknowledged_before_it_began() {
     let place = Place::new();

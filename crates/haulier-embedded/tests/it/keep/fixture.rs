@@ -1,6 +1,6 @@
-//! Directories that released versions wrote: each opens, and holds what it held (F32). One is written
-//! for every version of the format, and never again: `WRITE_FIXTURE=v2` writes the one of a new
-//! version.
+//! Directories that released versions wrote: each opens, and holds what it held (F32). One is
+//! written for every version of the format, and never again: `WRITE_FIXTURE=v2` writes the one of a
+//! new version.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -142,8 +142,8 @@ fn open_at(path: &std::path::Path, place: &Place) -> EmbeddedStore {
     super::open(path, &place.clock)
 }
 
-/// A crash at every call that a restore makes to the disk, whatever survives of what was not synced:
-/// the directory is empty, or says that the restore is not finished, or holds everything.
+/// A crash at every call that a restore makes to the disk, whatever survives of what was not
+/// synced: the directory is empty, or says that the restore is not finished, or holds everything.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_anywhere_in_a_restore_leaves_no_store_with_less_than_everything() {
     let place = Place::new();
