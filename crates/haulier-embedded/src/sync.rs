@@ -1,5 +1,5 @@
-//! The lock and the signal that the inbox stands on: `parking_lot`'s, or those of a model that tries
-//! every order of what several threads do (`cargo xtask loom`).
+//! The lock and the signal that the inbox stands on: `parking_lot`'s, or those of a model that
+//! tries every order of what several threads do (`cargo xtask loom`).
 
 #[cfg(not(all(test, loom)))]
 pub use parking_lot::{Condvar, Mutex};

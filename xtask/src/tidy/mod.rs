@@ -7,6 +7,7 @@ mod documents;
 mod edges;
 mod lists;
 mod manifests;
+mod probes;
 mod scrub;
 mod source;
 mod supply;
@@ -77,6 +78,7 @@ pub fn run() -> Result<(), String> {
     }
     findings.extend(documents::check(&files));
     findings.extend(lists::check(&files));
+    findings.extend(probes::check(&files));
     findings.extend(supply::check_deny(text_of(&files, "deny.toml")));
     for finding in &findings {
         println!("{finding}");
