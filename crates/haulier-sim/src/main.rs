@@ -4,14 +4,16 @@
 use std::io::{self, Write};
 use std::ops::Range;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use haulier_core::probe;
+use haulier_core::{Clock, SystemClock, probe};
 use haulier_sim::world::{self, Backend};
 use haulier_sim::{check, history};
 
 const USAGE: &str = "\
 usage: haulier-sim --seed N [--on memory|embedded]       shows the history, and what is wrong in it
-       haulier-sim --seeds A..B [--on memory|embedded]   judges many; shows those that fail";
+       haulier-sim --seeds A..B [--on memory|embedded]   judges many; shows those that fail
+       haulier-sim --minutes N [--on memory|embedded]    judges new ones for so long";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -23,7 +25,8 @@ fn main() -> ExitCode {
     };
     let ended = match (task, parse(task.1)) {
         (("--seed", seed), _) => seed.parse().map_or(Ok(false), |seed| show(seed, on)),
-        (("--seeds", _), Some(seeds)) => judge(seeds, on),
+        (("--seeds", _), Some(seeds)) => judge(seeds, on, |_| true),
+        (("--minutes", minutes), _) => minutes.parse().map_or(Ok(false), |m| explore(m, on)),
         _ => return usage(),
     };
     match ended {
@@ -62,10 +65,23 @@ fn show(seed: u64, on: Option<Backend>) -> io::Result<bool> {
     Ok(outcome.findings.is_empty())
 }
 
-fn judge(seeds: Range<u64>, on: Option<Backend>) -> io::Result<bool> {
-    let (mut bad, mut lines, mut tasks) = (0, 0, 0);
-    let count = seeds.end.saturating_sub(seeds.start);
-    for seed in seeds {
+/// Seeds that nobody has seen yet: they begin at the present second, a thousand for each.
+fn explore(minutes: u64, on: Option<Backend>) -> io::Result<bool> {
+    let clock = SystemClock::new();
+    let from = clock.wall().0;
+    println!("seeds from {from}");
+    let until = Duration::from_secs(60 * minutes);
+    judge(from..u64::MAX, on, |_| clock.monotonic() < until)
+}
+
+fn judge(
+    seeds: Range<u64>,
+    on: Option<Backend>,
+    goes_on: impl Fn(u64) -> bool,
+) -> io::Result<bool> {
+    let (mut count, mut bad, mut lines, mut tasks) = (0, 0, 0, 0);
+    for seed in seeds.take_while(|seed| goes_on(*seed)) {
+        count += 1;
         let outcome = world::run(seed, on.unwrap_or_else(|| Backend::of(seed)));
         lines += outcome.lines.len();
         tasks += outcome.tasks;
@@ -74,7 +90,9 @@ fn judge(seeds: Range<u64>, on: Option<Backend>) -> io::Result<bool> {
             println!("seed {seed}:\n{}", check::report(&outcome.lines, &outcome.findings));
         }
     }
-    println!("{count} seeds, {tasks} tasks, {lines} lines of history: {bad} seeds with findings");
+    println!(
+        "totals: {count} seeds, {tasks} tasks, {lines} lines of history: {bad} seeds with findings"
+    );
     for (name, reached) in probe::counts().into_iter().filter(|(_, reached)| *reached > 0) {
         println!("    {name}: {reached}");
     }

@@ -205,26 +205,28 @@ type Insert = (u64, u64, TaskId);
 /// At most one task holds a unique key.
 pub fn check_keys(story: &Story, found: &mut Findings) {
     let mut holders: BTreeMap<(&str, &str), Vec<Insert>> = BTreeMap::new();
+    let mut replacers: BTreeMap<(&str, &str), Vec<u64>> = BTreeMap::new();
     for (task, life) in &story.tasks {
         for offer in &life.offers {
-            let inserted = offer.ok().is_some_and(|taken| taken.inserted);
-            if let Some(unique) = offer.asked.unique.as_ref().filter(|_| inserted) {
-                let key = (offer.asked.queue.as_str(), unique.key.as_str());
+            let Some(unique) = &offer.asked.unique else { continue };
+            let key = (offer.asked.queue.as_str(), unique.key.as_str());
+            if offer.ok().is_some_and(|taken| taken.inserted) {
                 holders.entry(key).or_default().push((offer.from, offer.to, *task));
+            }
+            if unique.replace {
+                replacers.entry(key).or_default().push(offer.from);
             }
         }
     }
-    for ((_, key), mut held) in holders {
+    for (key, mut held) in holders {
         held.sort_unstable();
+        let replacers = replacers.get(&key).map_or(&[][..], Vec::as_slice);
         for pair in held.windows(2) {
-            let ((_, known, first), (from, to, second)) = (pair[0], pair[1]);
-            let (Some(life), Some(next)) = (story.tasks.get(&first), story.tasks.get(&second))
-            else {
-                continue;
-            };
-            let replaces = next.offer().and_then(|o| o.unique.as_ref()).is_some_and(|u| u.replace);
-            if known < from && !replaces && first != second && to < holds_until(life, story, to) {
-                found.add("I4", second, format!("{first} holds the unique key {key:?}"));
+            let ((since, known, first), (from, to, second)) = (pair[0], pair[1]);
+            let Some(life) = story.tasks.get(&first) else { continue };
+            let replaced = replacers.iter().any(|at| (since..=to).contains(at));
+            if known < from && !replaced && first != second && to < holds_until(life, story, to) {
+                found.add("I4", second, format!("{first} holds the unique key {:?}", key.1));
             }
         }
     }

@@ -93,11 +93,23 @@ pub fn run(seed: u64, backend: Backend) -> Outcome {
     let site = Site::new(backend, seed, clock.clone(), port.clone(), recorder.clone());
     let ids = Mutex::default();
     let world = Arc::new(World { seed, clock, recorder, port, site, ids });
-    pump::run(&world.clock, &world.site, seed, live(Arc::clone(&world)));
+    let lives = || pump::run(&world.clock, &world.site, seed, live(Arc::clone(&world)));
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(lives));
     let lines = world.recorder.lines();
-    let findings = check::check(&lines, Rules::default());
+    let mut findings = check::check(&lines, Rules::default());
+    if let Err(panic) = ended {
+        findings.insert(0, defect(&*panic));
+    }
     let (tasks, lasted) = (world.ids().len(), world.clock.monotonic());
     Outcome { lines, findings, tasks, lasted }
+}
+
+/// A panic of the store, of a worker or of the world itself.
+fn defect(panic: &(dyn std::any::Any + Send)) -> Finding {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    let says = text.unwrap_or("a panic without words").to_owned();
+    Finding { invariant: "defect", task: None, says }
 }
 
 /// Load and faults; then peace, until everything is done; then two readings with a restart between.
