@@ -97,11 +97,12 @@ pub fn compare(old: &Report, new: &Report) -> Comparison {
     Comparison { measured_at: old.measured_at.clone(), warnings, rows }
 }
 
+/// How much better it is now. Less than a hundredth of a processor is idle: what differs below that
+/// is the clock that counts it.
 fn ratio(old: &Figure, new: &Figure) -> f64 {
-    let (better, worse) =
-        if new.more_is_better { (new.median, old.median) } else { (old.median, new.median) };
-    // Nothing against nothing is the same; a percentage of a processor may well be zero.
-    if better.total_cmp(&worse).is_eq() { 1.0 } else { better / worse.max(f64::MIN_POSITIVE) }
+    let least = if new.unit == "%" { 1.0 } else { f64::MIN_POSITIVE };
+    let (old, now) = (old.median.max(least), new.median.max(least));
+    if new.more_is_better { now / old } else { old / now }
 }
 
 impl Comparison {
@@ -141,5 +142,27 @@ impl Row for Compared {
             "" => self.workload.clone(),
             case => format!("{} {case}", self.workload),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::workloads::Value;
+    use super::*;
+
+    fn figure(value: Value) -> Figure {
+        Figure::of(&[value]).unwrap()
+    }
+
+    #[test]
+    fn a_ratio_above_one_is_better_whichever_way_the_figure_counts() {
+        let rate = |amount| figure(Value::more("rate", "/s", amount));
+        let time = |amount| figure(Value::less("p50", "ms", amount));
+        let share = |amount| figure(Value::less("processor", "%", amount));
+        let shown = |ratio: f64| format!("{ratio:.2}");
+        assert_eq!(shown(ratio(&rate(100.0), &rate(150.0))), "1.50");
+        assert_eq!(shown(ratio(&time(3.0), &time(2.0))), "1.50");
+        assert_eq!(shown(ratio(&share(0.0), &share(0.4))), "1.00", "both are idle");
+        assert_eq!(shown(ratio(&share(0.0), &share(4.0))), "0.25");
     }
 }
