@@ -34,6 +34,7 @@ pub struct Args {
 
 /// What was found, as JSON.
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each answers a question of its own")]
 struct Found<'a> {
     sound: bool,
     refused: bool,

@@ -48,7 +48,7 @@ pub struct Args {
 
 /// What was taken, as JSON.
 #[derive(Debug, Serialize)]
-struct Taken<'a> {
+struct Summary<'a> {
     file: String,
     bytes: u64,
     log_bytes: u64,
@@ -80,7 +80,7 @@ impl Args {
 
     fn tell(&self, manifest: &Manifest) -> Result<()> {
         let taken_at = Instant(manifest.taken_at);
-        let taken = Taken {
+        let taken = Summary {
             file: self.file.display().to_string(),
             bytes: manifest.backup_bytes(),
             log_bytes: manifest.log_bytes(),

@@ -41,7 +41,8 @@ fn payload(dice: &SeededEntropy) -> Payload {
 fn task(number: u64, dice: &SeededEntropy, now: Timestamp) -> NewTask {
     let mut bytes = [3; 16];
     bytes[8..].copy_from_slice(&number.to_be_bytes());
-    let kind = Kind::new(["email.send", "k", "A-1_b"][number as usize % 3]).unwrap();
+    let kind =
+        Kind::new(["email.send", "k", "A-1_b"][usize::try_from(number % 3).unwrap()]).unwrap();
     let mut task = NewTask::new(TaskId::from_bytes(bytes), kind, payload(dice));
     let queue = ["default", "mail", "bulk"][usize::try_from(chance(dice, 3)).unwrap()];
     task.queue = QueueName::new(queue).unwrap();
