@@ -8,6 +8,7 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use haulier_core::{
@@ -15,7 +16,6 @@ use haulier_core::{
     QueueName, Result, Settlement, Want, WantedQueue, WorkerId,
 };
 
-use super::block_on;
 use crate::codec::{Malformed, Put, Take, wide};
 use crate::disk::{Disk, SimDisk};
 use crate::log::frame::{FRAME_HEADER, FrameHeader, SEGMENT_HEADER, SegmentHeader};
@@ -23,7 +23,7 @@ use crate::log::hint::{self, HintHead};
 use crate::log::{SPARE, segment_name};
 use crate::place::Position;
 use crate::verify::verify_on;
-use crate::{EmbeddedStore, Options};
+use crate::{Driver, EmbeddedStore, Options};
 
 /// Bytes of a file at most, so that a few bytes do not ask for much memory.
 const FILE_BYTES_MAX: usize = 256 * 1024;
@@ -76,11 +76,20 @@ pub fn directory(bytes: &[u8]) {
     black_box(verify_on(&disk)).ok();
     let disk: Arc<dyn Disk> = Arc::new(disk);
     for _ in 0..2 {
-        let Ok(store) = EmbeddedStore::open_on(&disk, options()) else { return };
-        block_on(async {
+        let Ok((store, mut driver)) = EmbeddedStore::open_driven(&disk, options()) else { return };
+        wait_for(&mut driver, async {
             black_box(work(&store).await).ok();
             black_box(store.close().await).ok();
         });
+    }
+}
+
+/// Gives a store turns, on this thread, until somebody's work with it is done.
+fn wait_for(driver: &mut Driver, work: impl Future<Output = ()>) {
+    let mut work = std::pin::pin!(work);
+    while work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+        let turned = driver.engine_turn();
+        assert!(driver.writer_turn() || turned, "a call waits, and nobody has anything to do");
     }
 }
 

@@ -9,9 +9,6 @@ mod directory;
 mod tests;
 
 use std::hint::black_box;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
 
 use bytes::Bytes;
 use haulier_core::{Kind, Priority, QueueName, TaskId, Timestamp};
@@ -98,24 +95,4 @@ fn part(bytes: &[u8]) {
     parts::put_definition(&mut again, &task);
     let read = parts::take_definition(&Bytes::from(again), envelope);
     assert_eq!(read, Ok(task), "a definition reads back");
-}
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// Waits for a future on this thread: a fuzzer has no runtime.
-fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = std::pin::pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return output;
-        }
-        std::thread::park();
-    }
 }
