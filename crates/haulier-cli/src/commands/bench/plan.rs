@@ -132,7 +132,7 @@ impl Plan {
                 vec![boxed(Recovery { pending, callers })]
             }
             Workload::Memory => {
-                let pending = self.tasks(800_000, 4_000_000).into();
+                let pending = self.tasks(700_000, 4_000_000).into();
                 vec![boxed(Memory { pending, callers })]
             }
         }
@@ -158,7 +158,7 @@ impl Plan {
     fn latency(&self, rate: u32) -> Latency {
         let seconds = self.seconds(3, 20);
         // At a low rate a few seconds would say little.
-        let least = if self.seconds.is_none() { 50 } else { 1 };
+        let least = if self.seconds.is_none() { 30 } else { 1 };
         let tasks = rate.saturating_mul(seconds).max(least);
         Latency { rate, tasks: self.tasks.map_or(tasks, |most| tasks.min(most)) }
     }
