@@ -9,6 +9,9 @@ use tokio::task::JoinHandle;
 
 /// Tasks that one sweep may touch, so that it never holds up callers for long.
 const BUDGET: usize = 1_000;
+/// Sweeps in a row while there is more to do: others get their turn in between, and the pause comes
+/// after them.
+const IN_A_ROW: usize = 16;
 /// The longest pause between two sweeps: what is enqueued in between may be due sooner than the
 /// last sweep could know.
 const PAUSE_MAX: Duration = Duration::from_millis(250);
@@ -35,15 +38,20 @@ async fn run(store: Weak<dyn Store>, clock: Arc<dyn Clock>) {
     }
 }
 
-/// One sweep; says how long to wait for the next.
+/// Sweeps while there is something to do; says how long to wait for more.
 async fn sweep(store: &dyn Store) -> Duration {
-    match store.sweep(BUDGET).await {
-        Ok(swept) => swept.next.clamp(PAUSE_MIN, PAUSE_MAX),
-        Err(error) => {
-            tracing::warn!(code = %error.code(), "sweeping failed, and is tried again: {error:#}");
-            PAUSE_FAILED
+    for _ in 0..IN_A_ROW {
+        match store.sweep(BUDGET).await {
+            Ok(swept) if swept.next.is_zero() => {}
+            Ok(swept) => return swept.next.clamp(PAUSE_MIN, PAUSE_MAX),
+            Err(error) => {
+                let code = error.code();
+                tracing::warn!(%code, "sweeping failed, and is tried again: {error:#}");
+                return PAUSE_FAILED;
+            }
         }
     }
+    PAUSE_MIN
 }
 
 /// Sweeps until nothing is left to do now; for tests and tools that own the clock.
