@@ -9,9 +9,9 @@ use tokio::task::JoinHandle;
 
 /// Tasks that one sweep may touch, so that it never holds up callers for long.
 const BUDGET: usize = 1_000;
-/// Sweeps in a row while there is more to do: others get their turn in between, and the pause comes
-/// after them.
-const IN_A_ROW: usize = 16;
+/// Tasks that a sweep may touch in a store that is behind: where a million tasks end a second, as
+/// many have to be forgotten.
+const BUDGET_BEHIND: usize = 8 * BUDGET;
 /// The longest pause between two sweeps: what is enqueued in between may be due sooner than the
 /// last sweep could know.
 const PAUSE_MAX: Duration = Duration::from_millis(250);
@@ -30,28 +30,28 @@ pub fn spawn(store: &Arc<dyn Store>, clock: Arc<dyn Clock>) -> JoinHandle<()> {
 }
 
 async fn run(store: Weak<dyn Store>, clock: Arc<dyn Clock>) {
+    let mut budget = BUDGET;
     loop {
         let Some(held) = store.upgrade() else { return };
-        let pause = sweep(&*held).await;
+        let pause = sweep(&*held, &mut budget).await;
         drop(held);
         clock.sleep(pause).await;
     }
 }
 
-/// Sweeps while there is something to do; says how long to wait for more.
-async fn sweep(store: &dyn Store) -> Duration {
-    for _ in 0..IN_A_ROW {
-        match store.sweep(BUDGET).await {
-            Ok(swept) if swept.next.is_zero() => {}
-            Ok(swept) => return swept.next.clamp(PAUSE_MIN, PAUSE_MAX),
-            Err(error) => {
-                let code = error.code();
-                tracing::warn!(%code, "sweeping failed, and is tried again: {error:#}");
-                return PAUSE_FAILED;
-            }
+/// One sweep; says how long to wait for the next, and how much that one may do.
+async fn sweep(store: &dyn Store, budget: &mut usize) -> Duration {
+    match store.sweep(*budget).await {
+        Ok(swept) => {
+            let behind = swept.next.is_zero();
+            *budget = if behind { (*budget * 2).min(BUDGET_BEHIND) } else { BUDGET };
+            swept.next.clamp(PAUSE_MIN, PAUSE_MAX)
+        }
+        Err(error) => {
+            tracing::warn!(code = %error.code(), "sweeping failed, and is tried again: {error:#}");
+            PAUSE_FAILED
         }
     }
-    PAUSE_MIN
 }
 
 /// Sweeps until nothing is left to do now; for tests and tools that own the clock.

@@ -25,7 +25,7 @@ const WAIT: Duration = Duration::from_secs(5);
 /// run out by then, and its task has come back.
 pub const PATIENCE: Duration = LEASE_TTL_DEFAULT.saturating_add(Duration::from_secs(15));
 /// Batches of each producer that may be under way, from enqueue to completion.
-const BATCHES_UNDER_WAY: usize = 8;
+const BATCHES_UNDER_WAY: usize = 3;
 
 /// So many producers or workers, each with one call out at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
