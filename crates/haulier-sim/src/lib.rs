@@ -10,9 +10,11 @@
 //! | [`recorded`] | layers over the traits that write it |
 //! | [`check`] | what must not have happened |
 //! | [`world`] | nodes, load and faults from a seed |
+//! | [`nemesis`] | load, schedule and proxy for real processes |
 
 pub mod check;
 pub mod history;
+pub mod nemesis;
 pub mod recorded;
 mod words;
 pub mod world;
