@@ -10,6 +10,7 @@
 //! | `grpc` | the gRPC services, the worker's stream among them |
 //! | `http` | the HTTP calls: routes, bodies, errors |
 //! | `rates` | how fast queues move |
+//! | `room` | how much may wait for the store |
 //! | `listen` | the port and the limits of connections |
 //! | [`run`] | the life of a server: open, bind, serve, drain, close; exit codes |
 //! | [`logs`] | the shape of log lines |
@@ -24,6 +25,7 @@ mod http;
 mod listen;
 pub mod logs;
 mod rates;
+mod room;
 pub mod run;
 pub mod shared;
 mod summary;

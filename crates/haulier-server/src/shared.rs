@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haulier::store::OpenStore;
-use haulier_core::{Capabilities, Clock, Entropy, Error, Store, TaskId, limits};
+use haulier_core::{Capabilities, Clock, Enqueued, Entropy, Error, NewTask, Store, TaskId, limits};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+
+use crate::room::Room;
 
 /// The store, time, chance and the drain of one server.
 #[derive(Clone)]
@@ -28,6 +30,7 @@ pub struct Shared {
     pub own: Option<OpenStore>,
     /// One backup at a time: each keeps disk space from being used again.
     pub backups: Arc<Semaphore>,
+    room: Room,
 }
 
 impl Shared {
@@ -40,6 +43,7 @@ impl Shared {
             draining: CancellationToken::new(),
             own: None,
             backups: Arc::new(Semaphore::new(1)),
+            room: Room::new(),
         }
     }
 
@@ -57,6 +61,15 @@ impl Shared {
     /// A new task id, for callers that did not make one.
     pub fn new_id(&self) -> TaskId {
         TaskId::generate(&*self.clock, &*self.entropy)
+    }
+
+    /// Hands tasks to the store, if there is room for them on the way.
+    ///
+    /// # Errors
+    /// The store's; [`haulier_core::Code::Throttled`] if too much waits for it already.
+    pub async fn enqueue(&self, tasks: Vec<NewTask>) -> Result<Vec<Enqueued>, Error> {
+        let _place = self.room.take(&tasks)?;
+        self.store.enqueue(tasks).await
     }
 
     /// Whether the server has begun to drain.

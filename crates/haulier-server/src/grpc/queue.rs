@@ -52,7 +52,7 @@ impl Service {
 
     async fn enqueue(&self, request: pb::EnqueueRequest) -> Result<pb::EnqueueResponse> {
         check_items(request.tasks.len(), "tasks")?;
-        let answers = self.shared.store.enqueue(enqueue::decode_tasks(request)?).await?;
+        let answers = self.shared.enqueue(enqueue::decode_tasks(request)?).await?;
         Ok(pb::EnqueueResponse { answers: enqueue::encode_answers(answers) })
     }
 

@@ -36,7 +36,7 @@ pub(super) async fn enqueue(
     let mut task = new.into_core("", || shared.new_id())?;
     request::carry_trace(&headers, &mut task);
     let id = task.id;
-    let (status, answer) = match one(shared.store.enqueue(vec![task]).await?)? {
+    let (status, answer) = match one(shared.enqueue(vec![task]).await?)? {
         haulier_core::Enqueued::Refused(refusal) => return Err(refusal.into()),
         answer @ haulier_core::Enqueued::Inserted { .. } => (StatusCode::CREATED, answer),
         answer @ haulier_core::Enqueued::Existing { .. } => (StatusCode::OK, answer),
@@ -66,7 +66,7 @@ pub(super) async fn enqueue_many(
         tasks.push(task);
     }
     let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
-    let answers = shared.store.enqueue(tasks).await?;
+    let answers = shared.enqueue(tasks).await?;
     let answers = ids.into_iter().zip(answers);
     Ok(Json(api::EnqueuedMany {
         answers: answers.map(|(id, answer)| api::Enqueued::new(id, answer)).collect(),
