@@ -12,7 +12,7 @@ use haulier_core::clock::Sleep;
 
 use crate::error::Fatal;
 use crate::inbox::Inbox;
-use crate::log::writer::Pen;
+use crate::log::writer::{Pen, Written};
 use crate::open::{Ready, Rest};
 use crate::runner::Runner;
 
@@ -24,15 +24,30 @@ use crate::runner::Runner;
 pub fn start(ready: Ready) -> io::Result<JoinHandle<()>> {
     let Ready { runner, pen, inbox, rest, .. } = ready;
     let reports = Arc::clone(&inbox);
-    let writer = std::thread::Builder::new()
-        .name("haulier-writer".to_owned())
-        .spawn(move || pen.run(|written| reports.report(written)))?;
+    let writer =
+        std::thread::Builder::new().name("haulier-writer".to_owned()).spawn(move || {
+            let reports = LastReport(reports);
+            pen.run(|written| reports.0.report(written));
+        })?;
     // Dropped in this order, after the runner: jobs end, then the writer, then the lock is free.
     let after = (Joined(Some(writer)), rest);
     std::thread::Builder::new().name("haulier-engine".to_owned()).spawn(move || {
         run(runner, &inbox);
         drop(after);
     })
+}
+
+/// The writer's way to the engine, which would wait for ever for the report of one that panicked.
+struct LastReport(Arc<Inbox>);
+
+impl Drop for LastReport {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let defect = io::Error::other("a defect stopped the writer; its message is in the log");
+            let spent = Vec::new();
+            self.0.report(Written { result: Err(defect), synced: false, spent });
+        }
+    }
 }
 
 /// A thread that is waited for, whatever happens.
