@@ -3,6 +3,7 @@
 //! It knows the repository, never the inside of a crate: it starts cargo and reads files.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks")]
 
+mod campaign;
 mod codegen;
 mod fuzz;
 mod gate;
@@ -24,7 +25,9 @@ usage: cargo xtask COMMAND
   guides            runs the shell blocks of the guides against a server of its own
   loom              every order of what threads do to the embedded store's inbox
   fuzz              feeds bytes to whatever reads them: [TARGET] [--seconds N], all for 60 s each if
-                    left out";
+                    left out
+  campaign          what is too long for every push: seeds, crashes, faults, fuzzing; [--minutes N],
+                    55 if left out";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         ["guides"] => guides::run(),
         ["loom"] => loom::run(),
         ["fuzz", rest @ ..] => fuzz::arguments(rest).and_then(|(only, time)| fuzz::run(only, time)),
+        ["campaign", rest @ ..] => campaign::arguments(rest).and_then(campaign::run),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())
