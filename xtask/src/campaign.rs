@@ -1,7 +1,7 @@
 //! `cargo xtask campaign [--minutes N]`: what is too long for every push, run by hand before a
 //! release. Every part goes on to its end although another one failed; then a table says what was
-//! done, and which rare states were reached. A rare state that nothing reached fails the campaign: a
-//! test that never gets there proves nothing.
+//! done, and which rare states were reached. A rare state that nothing reached fails the campaign:
+//! a test that never gets there proves nothing.
 //!
 //! Parts are ordinary tests and tools, which read these variables:
 //!

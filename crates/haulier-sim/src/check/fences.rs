@@ -1,5 +1,5 @@
-//! Fences: epochs rise (I2), an old key changes nothing (I3), a repeated settlement is answered alike
-//! (I8).
+//! Fences: epochs rise (I2), an old key changes nothing (I3), a repeated settlement is answered
+//! alike (I8).
 
 use haulier_core::limits::DELIVERIES_MAX;
 use haulier_core::{Held, TaskId};

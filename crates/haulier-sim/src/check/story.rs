@@ -11,7 +11,8 @@ use haulier_core::limits::{LOSSES_MAX, RETAIN_COMPLETED, RETAIN_COMPLETED_COUNT}
 use haulier_core::{Ended, Held, TaskId};
 
 use crate::history::{
-    Asked, Counts, Done, Fault, Got, Granted, Key, Line, Offer, Settlement, View, What, Wish,
+    Asked, Counts, Done, Fault, Got, Granted, Key, Line, Offer, Setting, Settlement, View, What,
+    Wish,
 };
 
 /// No such time: later than everything.
@@ -277,20 +278,7 @@ impl Story {
                 });
                 self.life(which.task).reads.push(read);
             }
-            Asked::Configure(setting) => {
-                let queue = &setting.queue;
-                if setting.limits || setting.paused == Some(true) {
-                    self.held_up.insert(queue.clone());
-                }
-                if setting.retains {
-                    self.forgetful.insert(queue.clone());
-                }
-                match setting.paused {
-                    Some(true) => _ = self.paused.insert(queue.clone()),
-                    Some(false) => _ = self.paused.remove(queue),
-                    None => {}
-                }
-            }
+            Asked::Configure(setting) => self.set(setting),
             Asked::Count { queue } => {
                 for line in answers {
                     if let What::Ok { got: Got::Count(counts), .. } = &line.what {
@@ -298,6 +286,21 @@ impl Story {
                     }
                 }
             }
+        }
+    }
+
+    fn set(&mut self, setting: &Setting) {
+        let queue = &setting.queue;
+        if setting.limits || setting.paused == Some(true) {
+            self.held_up.insert(queue.clone());
+        }
+        if setting.retains {
+            self.forgetful.insert(queue.clone());
+        }
+        match setting.paused {
+            Some(true) => _ = self.paused.insert(queue.clone()),
+            Some(false) => _ = self.paused.remove(queue),
+            None => {}
         }
     }
 

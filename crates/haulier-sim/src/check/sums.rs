@@ -1,4 +1,5 @@
-//! Sums: the states of a queue's tasks add up to what was accepted (I14), and damage was told (I16).
+//! Sums: the states of a queue's tasks add up to what was accepted (I14), and damage was told
+//! (I16).
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What breaks, and when. Every fault ends by itself, so that in the end everything can be finished.
+//! What breaks, and when. Every fault ends by itself, so that in the end all can be finished.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

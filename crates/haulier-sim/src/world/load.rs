@@ -63,16 +63,17 @@ async fn hand_over(node: &Node, queue: &dyn Queue, mut tasks: Vec<NewTask>) {
         match queue.enqueue(tasks.clone()).await {
             Ok(answers) => {
                 let mut answers = answers.iter();
-                tasks.retain(|_| {
-                    let later = |answer: &Enqueued| matches!(answer, Enqueued::Refused(r) if r.code.is_retryable());
-                    answers.next().is_some_and(later)
-                });
+                tasks.retain(|_| answers.next().is_some_and(is_for_later));
             }
             Err(error) if error.is_retryable() => {}
             Err(error) => panic!("{}: {error}", node.name),
         }
         node.clock.sleep(node.dice.span(50, 1_000)).await;
     }
+}
+
+fn is_for_later(answer: &Enqueued) -> bool {
+    matches!(answer, Enqueued::Refused(refusal) if refusal.code.is_retryable())
 }
 
 fn task(node: &Node) -> Result<NewTask> {

@@ -1,6 +1,6 @@
 //! A world that a seed decides: producers, workers, an operator, a store, what lies between them,
-//! and what breaks. The workers are the real ones. One thread, virtual time: the same seed gives the
-//! same history, byte for byte.
+//! and what breaks. The workers are the real ones. One thread, virtual time: the same seed gives
+//! the same history, byte for byte.
 //!
 //! Not in it: the kernel, sockets, TLS.
 //!
