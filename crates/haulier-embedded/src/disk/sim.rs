@@ -369,8 +369,7 @@ impl Disk for SimDisk {
     fn sync_names(&self) -> io::Result<()> {
         let mut state = self.state.lock();
         if let Some(how) = state.count()? {
-            // As with files: shown, and never to be written.
-            state.renamed.clear();
+            // Unlike the bytes of files, names stay in a journal, which is written or stops.
             return Err(how.error());
         }
         let state = &mut *state;

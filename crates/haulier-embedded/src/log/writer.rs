@@ -1,6 +1,7 @@
-//! The one that writes and syncs, on a thread of its own or turn by turn. It carries out jobs in their order and reports each; it
-//! decides nothing. After a failure it does nothing more: what a failed sync left behind is not
-//! known, and a second one would lie (see `faults` in the crate's documentation).
+//! The one that writes and syncs, on a thread of its own or turn by turn. It carries out jobs in
+//! their order and reports each; it decides nothing. After a failure it does nothing more: what a
+//! failed sync left behind is not known, and a second one would lie (see `faults` in the crate's
+//! documentation).
 
 use std::io;
 use std::sync::Arc;

@@ -1,0 +1,18 @@
+//! Crashes at every call of the disk, calls of the disk that fail, and files that are damaged: on a
+//! simulated disk, on one thread, the same every time.
+//!
+//! | variable | what it does |
+//! |---|---|
+//! | `HAULIER_CAMPAIGN=full` | more fates a call, every call of the recovery, every bit |
+//! | `HAULIER_CRASH="call=17 fate=torn seed=3 again=0"` | that crash alone |
+//! | `HAULIER_FAULT="call=17 how=device for_ever=false"` | that failing call alone |
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a campaign tells its totals")]
+
+mod crashes;
+mod damage;
+mod failures;
+mod ledger;
+mod machine;
+mod planted;
+mod work;
