@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::metadata::{self, Metadata};
-use crate::{codegen, guides, loom, root, tidy};
+use crate::{codegen, guides, loom, root, services, tidy};
 
 /// Runs every step.
 pub fn run() -> Result<(), String> {
@@ -18,7 +18,7 @@ pub fn run() -> Result<(), String> {
     gate.step("generated code", "cargo xtask codegen --check", || codegen::run(true))?;
     gate.command("lints", "cargo clippy --workspace --all-targets --locked -- -D warnings")?;
     gate.command("features", "cargo check -p haulier --no-default-features --locked")?;
-    gate.step("tools", "apt-get install valgrind", tools)?;
+    gate.step("tools", "apt-get install …, as it says", services::provide)?;
     gate.command("tests", "cargo test --workspace --locked")?;
     gate.step("orders", "cargo xtask loom", loom::run)?;
     gate.step("examples", "cargo run -p haulier --example NAME", || examples(&metadata::read()?))?;
@@ -86,12 +86,6 @@ fn shell(line: &str) -> Result<(), String> {
         .status()
         .map_err(|error| format!("{program} could not be started: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("{program} ended with {status}")) }
-}
-
-/// Installs what the tests start and the toolchain does not bring.
-fn tools() -> Result<(), String> {
-    let is_there = Command::new("valgrind").arg("--version").output().is_ok();
-    if is_there { Ok(()) } else { shell("apt-get install --yes --no-install-recommends valgrind") }
 }
 
 /// Runs every example that the tests have built; each ends by itself and says by its exit code

@@ -10,6 +10,7 @@ mod gate;
 mod guides;
 mod loom;
 mod metadata;
+mod services;
 mod tidy;
 
 use std::path::PathBuf;
