@@ -1,6 +1,5 @@
-//! The contract on a real directory, crashes and faults on a simulated disk.
+//! The contract on a real directory, and faults on a simulated disk.
 
-mod crash;
 mod faults;
 mod keep;
 mod rig;
