@@ -19,7 +19,8 @@
 //! | `driver` | who gives turns: threads, or a simulation |
 //! | `runner` | around the engine: group commit, held answers, waiters |
 //! | `engine` | the state machine; knows no thread, clock or file |
-//! | `index`, `arrivals`, `detail`, `lines`, `timers`, `remembered` | its state, 64 bytes for a pending task |
+//! | `index`, `arrivals`, `lines`, `timers` | its state, 64 bytes for a pending task |
+//! | `detail`, `details`, `remembered` | what only some tasks have, and ids that are gone |
 //! | `record`, `snapshot`, `parts`, `codec` | what is written, numbered for ever |
 //! | `log` | segments, frames, writer, recovery, cleaner, hints |
 //! | [`disk`] | the file system seam, real and simulated |
