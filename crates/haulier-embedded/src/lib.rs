@@ -9,9 +9,9 @@
 //! ```
 //!
 //! Every answer, reads included, waits until what it rests on is durable (I1, I12). A lease waits
-//! for its task only: a forgotten lease makes a task available again, nothing else. After a failed
-//! sync the store stops ([`EmbeddedStore::failed`]); the next start writes and syncs the log's end
-//! again.
+//! for its task, and for the end of the delivery before it, if there was one (I3), but not for
+//! itself: a forgotten lease makes a task available again, nothing else. After a failed sync the
+//! store stops ([`EmbeddedStore::failed`]); the next start writes and syncs the log's end again.
 //!
 //! | where | what |
 //! |---|---|

@@ -294,8 +294,8 @@ impl Runner {
         Ok(())
     }
 
-    /// Leases wait for their tasks to be durable, not for themselves: a lease that is forgotten
-    /// only makes its task available again.
+    /// Leases wait for their tasks and the ends of earlier deliveries to be durable, not for
+    /// themselves: a lease that is forgotten only makes its task available again.
     fn hold_leases(&mut self, reply: Reception, granted: Vec<Vec<Granted>>) {
         let newest = granted.iter().flatten().map(|lease| lease.after).max();
         let rests_on = newest.map(|at| Position::from_u64(at.to_u64() + 1)).unwrap_or_default();
