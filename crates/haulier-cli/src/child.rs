@@ -43,9 +43,14 @@ pub struct Process {
 }
 
 impl Drop for Process {
+    /// It is gone when this returns: whoever says so must not be contradicted by `ps`.
     fn drop(&mut self) {
-        if !self.kept && self.child.start_kill().is_err() {
-            // It has ended already.
+        if self.kept || self.child.start_kill().is_err() {
+            // It is left alone, or has ended already.
+            return;
+        }
+        while let Ok(None) = self.child.try_wait() {
+            std::thread::yield_now();
         }
     }
 }

@@ -95,7 +95,7 @@ impl Args {
             return Ok(Exit::Done);
         }
         let count = text::count(report.findings().count() as u64, "finding");
-        Err(Failed::new(Exit::Damage, format!("{shown}: {count}")).next(
+        Err(Failed::new(Exit::Damage, format!("{shown} is damaged: {count}")).next(
             "keep a copy of it as it is, and restore a backup: haulier restore BACKUP --data DIR",
         ))
     }
