@@ -45,7 +45,7 @@ fn parts(minutes: u32) -> Vec<Part> {
     vec![
         Part {
             name: "planted bugs",
-            line: "cargo test --workspace --locked planted -- --nocapture".to_owned(),
+            line: "cargo test --workspace --locked -- planted is_caught --nocapture".to_owned(),
         },
         Part {
             name: "seeds",

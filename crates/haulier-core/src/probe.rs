@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `HAULIER_PLANT=name` | [`planted`] is true for that bug |
 //! | `HAULIER_FAILPOINT=name=exit@3` | the third time [`failpoint`] is reached, the process ends |
-//! | `HAULIER_RARE=file` | `report` appends how often each rare state was reached |
+//! | `HAULIER_RARE=file` | rare states are appended: at once when first reached, and by `report` |
 //!
 //! [`PLANTS`], [`RARE`] and [`FAILPOINTS`] name all there are; a name that stands in none of them
 //! is a defect, and so is one that stands in no code.
@@ -117,6 +117,14 @@ pub const FAILPOINTS: &[&str] = &[
     "opened",
 ];
 
+/// The variables of the table above; none without the feature, so that a release refuses them like
+/// any other that it does not know.
+pub const VARIABLES: &[&str] = if cfg!(feature = "probes") {
+    &["HAULIER_PLANT", "HAULIER_FAILPOINT", "HAULIER_RARE"]
+} else {
+    &[]
+};
+
 /// Whether a bug is planted: the code that asks does the wrong thing then.
 #[cfg(not(feature = "probes"))]
 #[inline]
@@ -161,10 +169,20 @@ mod on {
 
     static REACHED: Mutex<BTreeMap<&'static str, u64>> = Mutex::new(BTreeMap::new());
 
-    /// A rare state was reached.
+    /// A rare state was reached. The first time is told at once: a process that is killed reports
+    /// nothing any more.
+    ///
+    /// # Panics
+    /// The file that `HAULIER_RARE` names cannot be written.
     pub fn sometimes(name: &'static str) {
         debug_assert!(RARE.contains(&name), "{name} stands in no list");
-        *REACHED.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default() += 1;
+        let mut reached = REACHED.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = reached.entry(name).or_default();
+        *count += 1;
+        if *count == 1 {
+            let told = tell(&[(name, 1)]);
+            assert!(told.is_ok(), "HAULIER_RARE cannot be written: {told:?}");
+        }
     }
 
     /// How often each rare state was reached in this process.
@@ -173,15 +191,25 @@ mod on {
         RARE.iter().map(|name| (*name, reached.get(name).copied().unwrap_or(0))).collect()
     }
 
-    /// Appends `name<TAB>count` lines to the file that `HAULIER_RARE` names, if it does.
+    /// Tells how often each rare state was reached since the first time.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn report() -> io::Result<()> {
+        let again = counts().into_iter().map(|(name, count)| (name, count.saturating_sub(1)));
+        tell(&again.filter(|(_, count)| *count > 0).collect::<Vec<_>>())
+    }
+
+    /// Appends `name<TAB>count` lines to the file that `HAULIER_RARE` names, if it does. What a
+    /// process with a planted bug reaches is no proof of anything.
+    fn tell(counts: &[(&'static str, u64)]) -> io::Result<()> {
         let Some(path) = std::env::var_os("HAULIER_RARE") else { return Ok(()) };
+        if std::env::var_os("HAULIER_PLANT").is_some() {
+            return Ok(());
+        }
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
         let mut lines = Vec::new();
-        for (name, count) in counts().into_iter().filter(|(_, count)| *count > 0) {
+        for (name, count) in counts {
             writeln!(lines, "{name}\t{count}")?;
         }
         file.write_all(&lines)
@@ -239,6 +267,8 @@ mod on {
             chosen.passes = left;
             return Ok(());
         }
+        // Whoever asked for it must be able to see that it was reached.
+        writeln!(io::stderr(), "failpoint `{name}` was reached")?;
         match chosen.action {
             Action::Exit => std::process::abort(),
             Action::Error => Err(io::Error::other(format!("the test made `{name}` fail"))),

@@ -131,7 +131,7 @@ fn campaign(fates: &[(Fate, u64)], recoveries: u64) {
         }
     }
     let Totals { crashes, starts } = totals;
-    println!("{calls} calls of the disk, {crashes} crashes, {starts} starts");
+    println!("totals: {calls} calls of the disk, {crashes} crashes, {starts} starts");
 }
 
 #[test]

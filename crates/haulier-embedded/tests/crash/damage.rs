@@ -85,7 +85,7 @@ fn a_flipped_bit_anywhere_is_reported_or_changes_nothing() {
             reported += u64::from(is_reported(&damaged, &ledger));
         }
     }
-    println!("{flips} bits flipped, {reported} of them reported");
+    println!("totals: {flips} bits flipped, {reported} of them reported");
     assert!(reported > 0);
 }
 

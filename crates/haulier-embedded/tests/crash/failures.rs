@@ -82,5 +82,5 @@ fn a_call_of_the_disk_that_fails_loses_nothing_that_was_acknowledged() {
             }
         }
     }
-    println!("{calls} calls of the disk, {failures} failures");
+    println!("totals: {calls} calls of the disk, {failures} failures");
 }
