@@ -52,6 +52,8 @@ fn parts(minutes: u32) -> Vec<Part> {
             line: format!("cargo run --release --locked -p haulier-sim -- --minutes {seeds}"),
         },
         part("crashes", "cargo test --locked -p haulier-embedded -- --nocapture"),
+        part("orders", "cargo xtask loom"),
+        part("streams", "cargo test --locked -p haulier-server"),
         part("faults", "cargo test --locked -p haulier-cli --test nemesis -- --nocapture"),
         Part { name: "fuzzing", line: format!("cargo xtask fuzz --seconds {fuzz}") },
     ]
