@@ -14,6 +14,7 @@ use crate::engine::{Context, Engine};
 use crate::error::OpenError;
 use crate::log::pin::Pinned;
 use crate::log::recover::{Replay, recover};
+use crate::open::refuse_unfinished;
 use crate::store::EmbeddedStore;
 
 /// A backup that is being taken. While it lives the disk keeps what it has still to read.
@@ -114,7 +115,8 @@ impl EmbeddedStore {
 /// left behind the log's end is not in the backup.
 ///
 /// # Errors
-/// Somebody has it open, it holds no store, or a start would refuse it.
+/// Somebody has it open, it holds no store, a restore into it is not finished, or a start would
+/// refuse it.
 pub fn backup_directory(path: &Path) -> Result<Backup, BackupError> {
     let disk = RealDisk::at(path);
     let io = |what: &str| BackupError::io(format!("{}: {what}", disk.place("")));
@@ -122,6 +124,7 @@ pub fn backup_directory(path: &Path) -> Result<Backup, BackupError> {
     let Some(lock) = lock else {
         return Err(OpenError::Locked { place: disk.place("lock") }.into());
     };
+    refuse_unfinished(&disk)?;
     let mut engine = Engine::new(usize::MAX, 0);
     let mut replay = Replay { engine: &mut engine, context: Context::default() };
     let Some(found) = recover(&disk, &mut replay)? else {

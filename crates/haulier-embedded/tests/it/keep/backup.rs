@@ -93,6 +93,22 @@ async fn a_directory_is_backed_up_while_nobody_has_it_open_and_is_not_changed_by
     all_there(&place.open("restored"), 0..50).await;
 }
 
+/// I1: what an interrupted restore wrote reads as a sound log that misses tasks.
+#[tokio::test]
+async fn a_directory_with_an_unfinished_restore_has_no_backup() {
+    let place = Place::new();
+    let store = place.open("data");
+    put(&store, 0..50).await;
+    store.close().await.must();
+    let mark = place.path("data").join("restoring");
+    std::fs::write(&mark, "").must();
+    let refused = backup_directory(&place.path("data"));
+    let unfinished = matches!(refused, Err(BackupError::Open(OpenError::Unfinished { .. })));
+    assert!(unfinished, "I1: {refused:?}");
+    std::fs::remove_file(&mark).must();
+    backup_directory(&place.path("data")).must();
+}
+
 #[tokio::test]
 async fn an_empty_store_has_a_backup_and_an_empty_directory_has_none() {
     let place = Place::new();
