@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use haulier_core::probe;
+
 use super::keys::{KEYS, Key, hint};
 use super::{Config, ConfigError};
 
@@ -163,7 +165,8 @@ fn from_env(env: &[(String, String)]) -> Result<Vec<Said>, ConfigError> {
     for (variable, value) in env {
         let Some(rest) = variable.strip_prefix("HAULIER_") else { continue };
         let service = SERVICE_PREFIXES.iter().any(|prefix| rest.starts_with(prefix));
-        if service || OTHERS.contains(&rest) {
+        let probes = probe::VARIABLES.contains(&variable.as_str());
+        if service || probes || OTHERS.contains(&rest) {
             continue;
         }
         let at = KEYS.iter().position(|key| key.variable() == *variable).ok_or_else(|| {

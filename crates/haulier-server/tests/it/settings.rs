@@ -88,6 +88,18 @@ fn variables_of_clients_workers_and_kubernetes_are_let_pass() {
 }
 
 #[test]
+fn what_tests_make_a_server_do_is_let_pass_where_it_can_be_done() {
+    let variables = haulier_core::probe::VARIABLES;
+    assert!(variables.contains(&"HAULIER_FAILPOINT"), "these tests are built with probes");
+    for variable in variables {
+        let env = pairs(&[(variable, "x")]);
+        Config::load(&Sources { env, ..Sources::default() }).unwrap();
+    }
+    let env = pairs(&[("HAULIER_FAILPOINTS", "x")]);
+    assert!(refused(&Sources { env, ..Sources::default() }).contains("HAULIER_FAILPOINTS"));
+}
+
+#[test]
 fn a_wrong_value_is_told_with_key_source_and_what_is_allowed() {
     for (key, value, hint) in [
         ("listen", "7420", "127.0.0.1:7420"),
