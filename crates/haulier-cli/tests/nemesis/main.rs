@@ -10,6 +10,8 @@ mod clocks;
 #[cfg(test)]
 mod disk;
 #[cfg(test)]
+mod failpoints;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod kit;

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use haulier::Client;
@@ -86,11 +86,17 @@ impl Site {
         OpenOptions::new().create(true).append(true).open(path).unwrap()
     }
 
-    /// The end of what every process said.
-    pub fn said(&self) -> String {
+    /// What every process said.
+    pub fn text(&self) -> String {
         let text = std::fs::read(self.dir.path().join("log")).unwrap_or_default();
-        let from = text.len().saturating_sub(3_000);
-        String::from_utf8_lossy(&text[from..]).into_owned()
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// The end of it.
+    pub fn said(&self) -> String {
+        let text = self.text();
+        let from = text.ceil_char_boundary(text.len().saturating_sub(3_000));
+        text[from..].to_owned()
     }
 
     /// Starts the program, or another that starts it.
@@ -185,12 +191,17 @@ impl Running {
 
     pub async fn kill(mut self) {
         self.signal(Signal::KILL);
-        self.ended().await;
+        self.status().await;
     }
 
     /// Waits for the end, and gives the exit code.
     pub async fn ended(&mut self) -> Option<i32> {
-        tokio::time::timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap().code()
+        self.status().await.code()
+    }
+
+    /// Waits for the end, and gives how it was.
+    pub async fn status(&mut self) -> ExitStatus {
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap()
     }
 
     /// Whether it has ended.
