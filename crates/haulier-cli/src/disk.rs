@@ -1,5 +1,5 @@
-//! What this machine's disk does: free space, and how long it takes to make a small write durable.
-//! No server that keeps its word can acknowledge faster than that.
+//! What this machine's disk does: free space, names that last, and how long it takes to make a
+//! small write durable. No server that keeps its word can acknowledge faster than that.
 
 use std::fs::File;
 use std::io::Write;
@@ -48,6 +48,12 @@ pub fn percentile(sorted: &[Duration], permille: usize) -> Duration {
 pub fn free_bytes(dir: &Path) -> std::io::Result<(u64, u64)> {
     let stat = rustix::fs::statvfs(dir)?;
     Ok((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize)))
+}
+
+/// Makes durable that a file has its name.
+pub fn sync_directory(of: &Path) -> std::io::Result<()> {
+    let above = of.parent().filter(|above| !above.as_os_str().is_empty());
+    File::open(above.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! `haulier export`: the tasks of any store as lines of JSON, oldest first, so that an import keeps
 //! their order.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use haulier_core::{Filter, Include, Inspect, PageRequest, State, TaskId};
 use serde::Serialize;
 
 use crate::commands::transfer::{End, Line, Place};
+use crate::disk::sync_directory;
 use crate::exit::{Exit, Failed, Result};
 use crate::{output, text};
 
@@ -150,13 +150,14 @@ impl Target {
         }
     }
 
-    /// Everything is written: the file gets its name.
+    /// Everything is written: the file is made durable, and then gets its name, durably.
     pub fn finish(mut self) -> Result<()> {
         self.out.flush().map_err(|error| self.failed(&error))?;
         let Some((file, path)) = self.file else { return Ok(()) };
         let failed = |error: &std::io::Error| Failed::io(path.display(), error);
-        let file: File = file.persist_noclobber(&path).map_err(|error| failed(&error.error))?;
-        file.sync_all().map_err(|error| failed(&error))
+        file.as_file().sync_all().map_err(|error| failed(&error))?;
+        file.persist_noclobber(&path).map_err(|error| failed(&error.error))?;
+        sync_directory(&path).map_err(|error| failed(&error))
     }
 }
 

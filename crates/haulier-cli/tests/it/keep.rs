@@ -1,5 +1,6 @@
 //! Backups, restores, exports and imports by the real binary, against servers that work meanwhile.
 
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::process::Signal;
@@ -123,8 +124,25 @@ fn a_backup_ends_with_its_server_and_leaves_nothing_that_looks_like_one() {
     server.end(Signal::KILL);
     assert_eq!(backup.ended().code(), Some(69));
     assert!(!place.path().join("a.backup").exists());
+    assert!(!place.path().join("a.backup.partial").exists(), "nothing was kept");
     place.run(["backup", "a.backup", "--data", "data"]).ok();
     place.run(["verify", "a.backup"]).ok();
+}
+
+/// I16: what was damaged on the server's disk gets no backup's name, and is left to be looked at.
+#[test]
+fn a_backup_of_what_is_damaged_is_left_under_its_partial_name() {
+    let (place, _server) = Place::with_server();
+    place.enqueue(["k", "\"the needle\"", "--count", "3"]);
+    let segment = place.path().join("data/0000000001.segment");
+    let bytes = std::fs::read(&segment).unwrap();
+    let at = bytes.windows(10).position(|window| window == b"the needle").unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(&segment).unwrap();
+    file.write_all_at(b"T", at as u64).unwrap();
+    let said = place.run(["backup", "a.backup"]).fails(65);
+    assert!(said.contains("haulier verify a.backup.partial"), "{said}");
+    assert!(!place.path().join("a.backup").exists(), "I16");
+    place.run(["verify", "a.backup.partial"]).fails(65);
 }
 
 #[test]
@@ -157,6 +175,7 @@ fn what_cannot_be_backed_up_or_restored_is_said_with_its_exit_code() {
     place.run(["verify", "a.backup", "--repair"]).fails(2);
     place.run(["backup", "b.backup", "--url", "http://127.0.0.1:1"]).fails(69);
     place.run(["backup", "b.backup", "--url", "https://127.0.0.1:1"]).fails(2);
+    assert!(!place.path().join("b.backup.partial").exists(), "nothing was kept");
 
     let path = place.path().join("a.backup");
     let mut bytes = std::fs::read(&path).unwrap();
@@ -185,6 +204,8 @@ fn a_restore_that_was_interrupted_does_not_open_and_is_repeated() {
     let said = place.run(["serve", "--data", "half", "--listen", "127.0.0.1:0"]).fails(78);
     assert!(said.contains("haulier restore"), "{said}");
     place.run(["verify", "half"]).fails(78);
+    let said = place.run(["backup", "b.backup", "--data", "half"]).fails(78);
+    assert!(said.contains("was interrupted"), "{said}");
     let said = place.run(["restore", "a.backup", "--data", "half"]).ok();
     assert!(said.contains("20 tasks may run again") && said.contains("20 available"), "{said}");
     let report = json(&place.run(["verify", "half", "-o", "json"]).ok());

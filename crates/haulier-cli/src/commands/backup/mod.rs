@@ -6,7 +6,7 @@ mod fetch;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use haulier_embedded::{Archive, Manifest};
@@ -15,6 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::commands::verify::no_store;
+use crate::disk::sync_directory;
 use crate::exit::{Exit, Failed, Result};
 use crate::output::{self, Format, Output};
 use crate::{connect, text};
@@ -116,12 +117,14 @@ fn from_directory(directory: &Path, draft: &mut Draft) -> Result<()> {
     Ok(())
 }
 
-/// A backup while it is written: under a name that says so.
+/// A backup while it is written: under a name that says so. It is removed unless it is finished.
 struct Draft {
     file: File,
     path: PathBuf,
     target: PathBuf,
     bar: ProgressBar,
+    /// It is damaged, and left for somebody to look at.
+    keep: bool,
 }
 
 impl Draft {
@@ -131,19 +134,16 @@ impl Draft {
         name.push(".partial");
         let path = PathBuf::from(name);
         let unwritable = |error: &std::io::Error| Failed::io(path.display(), error);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(&path).map_err(|error| unwritable(&error))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let what = format!("{} is being written by another command", path.display());
-                return Err(Failed::new(Exit::TryAgain, what).next("wait, or choose another name"));
-            }
-            Err(TryLockError::Error(error)) => return Err(unwritable(&error)),
+        let mut file = open(&path).map_err(|error| unwritable(&error))?;
+        claim(&file, &path)?;
+        if file.metadata().map_err(|error| unwritable(&error))?.nlink() > 1 {
+            // A crash while it got its name left a whole backup both names.
+            std::fs::remove_file(&path).map_err(|error| unwritable(&error))?;
+            file = open(&path).map_err(|error| unwritable(&error))?;
+            claim(&file, &path)?;
         }
         file.set_len(0).map_err(|error| unwritable(&error))?;
-        Ok(Self { file, path, target: target.to_owned(), bar: ProgressBar::hidden() })
+        Ok(Self { file, path, target: target.to_owned(), bar: ProgressBar::hidden(), keep: false })
     }
 
     /// So many bytes will come.
@@ -165,7 +165,7 @@ impl Draft {
     }
 
     /// Syncs it, reads it back, and gives it its name, which nobody else may have taken meanwhile.
-    fn finish(self) -> Result<Manifest> {
+    fn finish(mut self) -> Result<Manifest> {
         self.bar.finish_and_clear();
         self.file.sync_all().map_err(|error| self.failed(&error))?;
         let archive = Archive::open(&self.path)?;
@@ -173,6 +173,7 @@ impl Draft {
         let report = haulier_embedded::verify_archive(&archive)?;
         if let Some(finding) = report.findings().next() {
             let what = format!("what was backed up is damaged: {finding}");
+            self.keep = true;
             let left = self.path.display();
             return Err(Failed::new(Exit::Damage, what).next(format!(
                 "look at it with `haulier verify {left}`, which is left as it is, and use an \
@@ -197,7 +198,85 @@ impl Draft {
     }
 }
 
-fn sync_directory(of: &Path) -> std::io::Result<()> {
-    let above = of.parent().filter(|above| !above.as_os_str().is_empty());
-    File::open(above.unwrap_or(Path::new(".")))?.sync_all()
+impl Drop for Draft {
+    fn drop(&mut self) {
+        let ours = || is_there(&self.file, &self.path).unwrap_or(false);
+        if !self.keep && ours() {
+            // One that cannot be removed is written over by the next backup.
+            drop(std::fs::remove_file(&self.path));
+        }
+    }
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// Keeps others from a draft that was opened. Whoever held it meanwhile may have finished it: then
+/// it is a backup by now, under its own name, and not to be written over.
+fn claim(file: &File, path: &Path) -> Result<()> {
+    let busy = |what: &str| {
+        let failed = Failed::new(Exit::TryAgain, format!("{} {what}", path.display()));
+        Err(failed.next("wait, or choose another name"))
+    };
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return busy("is being written by another command"),
+        Err(TryLockError::Error(error)) => return Err(Failed::io(path.display(), &error)),
+    }
+    match is_there(file, path) {
+        Ok(true) => Ok(()),
+        Ok(false) => busy("was just finished or given up by another command"),
+        Err(error) => Err(Failed::io(path.display(), &error)),
+    }
+}
+
+/// Whether a name is still that of an open file.
+fn is_there(file: &File, path: &Path) -> std::io::Result<bool> {
+    let here = file.metadata()?;
+    match std::fs::symlink_metadata(path) {
+        Ok(there) => Ok((here.dev(), here.ino()) == (there.dev(), there.ino())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// I1: two commands for one name; the second has opened the draft when the first finishes it.
+    #[test]
+    fn a_draft_that_became_a_backup_before_it_was_locked_is_not_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, target) = (dir.path().join("a.partial"), dir.path().join("a"));
+        let first = open(&path).unwrap();
+        claim(&first, &path).unwrap();
+        let second = open(&path).unwrap();
+        assert_eq!(claim(&second, &path).unwrap_err().exit(), Exit::TryAgain, "it is locked");
+        std::fs::rename(&path, &target).unwrap();
+        drop(first);
+        let refused = claim(&second, &path).unwrap_err();
+        assert_eq!(refused.exit(), Exit::TryAgain, "I1: {refused}");
+        assert!(refused.to_string().contains("was just finished"), "{refused}");
+        // A third command has made a new draft by then.
+        std::fs::write(&path, "").unwrap();
+        assert!(claim(&second, &path).is_err(), "I1");
+        claim(&open(&path).unwrap(), &path).unwrap();
+    }
+
+    /// A crash between the two steps of the naming leaves a backup with both names.
+    #[test]
+    fn a_draft_that_is_also_a_finished_backup_is_not_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let (partial, moved) = (dir.path().join("a.partial"), dir.path().join("monday"));
+        std::fs::write(&moved, "a backup").unwrap();
+        std::fs::hard_link(&moved, &partial).unwrap();
+        let mut draft = Draft::begin(&dir.path().join("a")).unwrap();
+        draft.write(b"another").unwrap();
+        assert_eq!(std::fs::read(&moved).unwrap(), b"a backup", "I1");
+        drop(draft);
+        assert!(!partial.exists());
+    }
 }
