@@ -3,7 +3,7 @@
 //!
 //! | variable | what it does |
 //! |---|---|
-//! | `HAULIER_CAMPAIGN=full` | more fates a call, every call of the recovery, every bit |
+//! | `HAULIER_CAMPAIGN=full` | more fates a call, most calls of the recovery, every seventh byte |
 //! | `HAULIER_CRASH="call=17 fate=torn seed=3 again=0"` | that crash alone |
 //! | `HAULIER_FAULT="call=17 how=device for_ever=false"` | that failing call alone |
 
