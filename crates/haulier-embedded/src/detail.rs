@@ -37,6 +37,8 @@ pub struct Detail {
     pub finished_at: Option<Timestamp>,
     /// How its queue keeps it.
     pub keeping: Keeping,
+    /// The number of the timer that ends its keeping; zero while it is not final.
+    pub kept_timer: u64,
     /// Who holds it.
     pub lease: Option<Holding>,
     /// How far its handler has come; not kept over a restart.
@@ -207,6 +209,7 @@ impl Detail {
     /// A rerun does everything again; only the deliveries stay on record.
     pub fn start_over(&mut self) {
         self.finished_at = None;
+        self.kept_timer = 0;
         self.expires_at = None;
         self.result = None;
         self.progress = None;

@@ -97,6 +97,11 @@ pub const fn is_of_life(kind: u8) -> bool {
     matches!(kind, kind::ACCEPTED | kind::CHANGED | kind::EXTENDED | kind::CHECKPOINT)
 }
 
+/// Whether a task whose acceptance has this meta holds a unique key.
+pub fn has_key(meta: &[u8]) -> bool {
+    meta.get(16).is_some_and(|flags| flags & Accepted::UNIQUE != 0)
+}
+
 /// The kinds' numbers, for ever.
 mod kind {
     pub const TIME: u8 = 1;

@@ -95,9 +95,10 @@ impl Remembered {
         self.largest = self.batches.iter().map(|batch| batch.largest).max();
     }
 
-    /// How many ids are held, those included whose window is over.
-    pub const fn len(&self) -> usize {
-        self.len
+    /// How many ids are written again with what stands in segments up to this one.
+    pub fn len_through(&self, segment: u32) -> usize {
+        let old = self.batches.iter().filter(|batch| batch.segment <= segment);
+        old.map(|batch| batch.gone.len()).sum()
     }
 
     /// Whether an id is remembered.
@@ -157,7 +158,7 @@ mod tests {
         remembered.put(Timestamp(2_000), id(1), 1);
         assert!(remembered.contains(id(1)), "its task was there again");
         remembered.expire(Timestamp(2_000).after(limits::DEDUP_WINDOW));
-        assert_eq!(remembered.len(), 0);
+        assert_eq!(remembered.len_through(u32::MAX), 0);
     }
 
     #[test]
@@ -185,7 +186,7 @@ mod tests {
         };
         let count = u32::try_from(limits::DEDUP_IDS_MAX).unwrap() + 1;
         (0..count).for_each(|number| remembered.put(Timestamp(1), id(number), 1));
-        assert!(remembered.len() <= limits::DEDUP_IDS_MAX);
+        assert!(remembered.len_through(u32::MAX) <= limits::DEDUP_IDS_MAX);
         assert!(!remembered.contains(id(0)) && remembered.contains(id(count - 1)));
         assert!(remembered.contains(id(count / 2)));
     }

@@ -167,7 +167,7 @@ impl Runner {
             self.asked_for_room = now.mono;
             self.log.keep_spare()?;
         }
-        if self.engine.next_timer(now) != Some(Duration::ZERO) {
+        if self.engine.next_timer(now) != Some(Duration::ZERO) || !self.may_gather() {
             return Ok(false);
         }
         if !self.log.reserve(cost::of(&Command::Sweep(SLICE), self.engine.task_count()))? {
@@ -181,6 +181,10 @@ impl Runner {
 
     fn take_call(&mut self, now: Now, call: Call) -> Result<(), Fatal> {
         let Call { ask, reply, .. } = call;
+        if !self.closing.is_empty() && !matches!(ask, Ask::Close) {
+            answer(reply, Err(stopped()));
+            return Ok(());
+        }
         match ask {
             Ask::Command(command) => self.carry_out(now, command, reply)?,
             Ask::Lease(wants, wait) => self.lease(now, wants, wait, reply)?,
@@ -486,6 +490,7 @@ impl Runner {
         let open = self.closing.is_empty()
             || self.log.is_busy()
             || !self.held.is_empty()
+            || !self.returned.is_empty()
             || !self.log.tail.is_empty()
             || self.log.tail.durable() < self.log.tail.end();
         if open {

@@ -49,6 +49,12 @@ impl Timers {
         self.heap.push(Reverse(timer));
     }
 
+    /// How many there are, those included that mean nothing any more.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.heap.len()
+    }
+
     /// The next one that rings.
     pub fn next(&self) -> Option<Timer> {
         self.heap.peek().map(|Reverse(timer)| *timer)

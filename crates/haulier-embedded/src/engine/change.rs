@@ -301,8 +301,17 @@ impl Engine {
         } else if state == State::Completed {
             self.count(slot);
         }
-        self.ring_at(forget_at, Purpose::Forget, slot);
+        self.set_kept_timer(slot, forget_at);
         self.note_excess(line);
+    }
+
+    /// Sets the timer that ends a finished task's keeping; an earlier one means nothing any more.
+    pub(super) fn set_kept_timer(&mut self, slot: SlotId, at: Timestamp) {
+        let Some(detail) = self.details.get_mut(slot) else { return };
+        self.timer_count += 1;
+        detail.kept_timer = self.timer_count;
+        let (number, purpose) = (detail.kept_timer, Purpose::Forget);
+        self.kept.set(Timer { at: at.0, number, purpose, slot });
     }
 
     /// A queue that keeps too many completed tasks is noted once, for the next sweep.

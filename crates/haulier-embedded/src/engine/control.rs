@@ -11,7 +11,6 @@ use crate::lines::NameId;
 use crate::log::Tail;
 use crate::place::Position;
 use crate::record::{Change, Happened, Record};
-use crate::timers::Purpose;
 
 impl Engine {
     pub(super) fn cancel(&mut self, now: Now, ids: &[TaskId], records: &mut Tail) -> Vec<Changed> {
@@ -119,7 +118,7 @@ impl Engine {
         let finished: Vec<_> = finished.map(|(number, _)| number).collect();
         for slot in finished {
             let forget_at = self.forget_at(slot);
-            self.ring_at(forget_at, Purpose::Forget, slot);
+            self.set_kept_timer(slot, forget_at);
         }
         if !std::mem::replace(&mut self.lines.queues[wide(id)].overfull, true) {
             self.overfull.push(id);

@@ -96,8 +96,12 @@ impl Engine {
     }
 
     /// Bytes that [`Engine::move_rest`] writes at most.
-    pub fn rest_bytes(&self) -> u64 {
-        4_096 + 256 * self.lines.queues.len() as u64 + 40 * self.remembered.len() as u64
+    pub fn rest_bytes(&self, through: u32) -> u64 {
+        let old = |queue: &&crate::lines::QueueState| {
+            queue.settings_at.is_some_and(|at| at.segment() <= through)
+        };
+        let settings = self.lines.queues.iter().filter(old).count() as u64;
+        4_096 + 256 * settings + 40 * self.remembered.len_through(through) as u64
     }
 
     /// The place in a line that was given last.

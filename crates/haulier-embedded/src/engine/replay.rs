@@ -98,8 +98,11 @@ impl Engine {
             }
             Record::Snapshot(snapshot) => self.restore(context, &snapshot, parts)?,
             Record::Remembered(ids) => {
+                // Some are known already: their own records still stand.
                 for (id, removed_at) in ids {
-                    self.remembered.put(removed_at, id, at.segment());
+                    if !self.remembered.contains(id) {
+                        self.remembered.put(removed_at, id, at.segment());
+                    }
                 }
             }
             Record::Opened | Record::Closed | Record::Freed { .. } => {}

@@ -7,6 +7,7 @@ use haulier_core::probe::sometimes;
 use haulier_core::{Ended, Epoch, Event, State, Swept, limits, transition};
 
 use crate::codec::wide;
+use crate::detail::Keeping;
 use crate::engine::change::nanos;
 use crate::engine::{Engine, Now};
 use crate::index::SlotId;
@@ -26,7 +27,7 @@ impl Engine {
                 if timer.purpose == Purpose::FreeKey {
                     self.free_key(now.wall, timer.slot);
                 } else {
-                    swept.pruned += u64::from(self.prune(now, timer.slot, records));
+                    swept.pruned += u64::from(self.prune(now, timer, records));
                 }
             } else if let Some(slot) = self.excess() {
                 self.drop_task(now, slot, records);
@@ -151,14 +152,14 @@ impl Engine {
     }
 
     /// A finished task is forgotten, or later if its retention was prolonged.
-    fn prune(&mut self, now: Now, slot: SlotId, records: &mut Tail) -> bool {
-        let place = &self.index[slot];
-        if !place.is_taken() || !place.state().is_final() {
+    fn prune(&mut self, now: Now, timer: Timer, records: &mut Tail) -> bool {
+        let slot = timer.slot;
+        if self.details.get(slot).is_none_or(|detail| detail.kept_timer != timer.number) {
             return false;
         }
         let forget_at = self.forget_at(slot);
         if forget_at > now.wall {
-            self.ring_at(forget_at, Purpose::Forget, slot);
+            self.set_kept_timer(slot, forget_at);
             return false;
         }
         self.drop_task(now, slot, records);
@@ -208,13 +209,61 @@ impl Engine {
                     _ => expires_at().is_some_and(|end| end.0 == timer.at),
                 }
         });
-        self.kept.tidy(2 * index.len(), |timer| {
-            let place = &index[timer.slot];
-            place.is_taken() && place.state().is_final()
+        self.kept.tidy(2 * details.len(), |timer| {
+            detail_of(timer.slot).is_some_and(|detail| match timer.purpose {
+                Purpose::FreeKey => detail.keeping == Keeping::Held,
+                _ => detail.kept_timer == timer.number,
+            })
         });
     }
 }
 
 const fn is_pending(state: State) -> bool {
     matches!(state, State::Scheduled | State::Retryable)
+}
+
+#[cfg(test)]
+mod tests {
+    use haulier_core::{
+        Kind, LeaseKey, NewTask, Outcome, Payload, QueueName, SettingsPatch, Settlement, TaskId,
+        Timestamp, Want, WorkerId,
+    };
+
+    use super::*;
+    use crate::engine::{Command, Offers};
+    use crate::log::Resume;
+    use crate::place::Position;
+
+    /// L5: tasks that go by count leave no timer behind that lives until their time.
+    #[test]
+    fn timers_of_tasks_that_are_gone_do_not_pile_up() {
+        let now = Now { wall: Timestamp(1_000_000), mono: Duration::from_secs(1_000) };
+        let end = Position::new(1, 64);
+        let resume = Resume { generation: 1, sequence: 1, end, capacity: u32::MAX / 2, oldest: 1 };
+        let (mut tail, mut engine) = (Tail::new(resume), Engine::new(1_024, 0));
+        engine.start(now, 1);
+        let ten = SettingsPatch { retain_completed_count: Some(10), ..SettingsPatch::default() };
+        let queue = QueueName::default();
+        engine.apply(now, Command::Configure(queue.clone(), ten), &mut tail).unwrap();
+        let want = Want::new(WorkerId::new("w").unwrap(), queue, 100);
+        for round in 0..500_u16 {
+            let task = |number: u8| {
+                let mut id = [number; 16];
+                id[..2].copy_from_slice(&round.to_be_bytes());
+                let payload = Payload::new(vec![], Payload::BINARY);
+                NewTask::new(TaskId::from_bytes(id), Kind::new("work").unwrap(), payload)
+            };
+            let offers = Offers::new((0..100).map(task).collect(), 1_024);
+            engine.apply(now, Command::Enqueue(offers), &mut tail).unwrap();
+            let leased = engine.share(now, std::slice::from_ref(&want), &mut tail).remove(0);
+            let done =
+                |key: LeaseKey| Settlement { key, outcome: Outcome::Complete { result: None } };
+            let ends = leased.iter().map(|lease| done(lease.key)).collect();
+            engine.apply(now, Command::Settle(ends), &mut tail).unwrap();
+            engine.apply(now, Command::Sweep(1_000), &mut tail).unwrap();
+            tail.take();
+        }
+        assert_eq!(engine.task_count(), 10);
+        assert!(engine.kept.len() < 5_000, "{} timers for ten tasks", engine.kept.len());
+    }
 }

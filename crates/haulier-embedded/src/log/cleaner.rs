@@ -137,7 +137,7 @@ impl Log {
             self.cleaning = Cleaning::Copying { offset, pending };
             return Ok(true);
         }
-        if !self.reserve(engine.rest_bytes())? {
+        if !self.reserve(engine.rest_bytes(oldest))? {
             self.cleaning = Cleaning::Copying { offset, pending };
             return Ok(false);
         }

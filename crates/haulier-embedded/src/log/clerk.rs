@@ -11,6 +11,7 @@ use crate::codec::wide;
 use crate::disk::{Disk, DiskFile};
 use crate::log::hint;
 
+#[cfg(target_os = "linux")]
 /// How much the thread gives way to others: its nice value.
 const PATIENCE: i32 = 15;
 
@@ -46,7 +47,8 @@ impl Clerk {
         }
         let disk = Arc::clone(disk);
         let write = move || {
-            // Nobody waits for it, so it makes nobody wait.
+            // Nobody waits for it, so it makes nobody wait. (On Linux this is the thread's own.)
+            #[cfg(target_os = "linux")]
             if let Err(error) = rustix::process::setpriority_process(None, PATIENCE) {
                 tracing::debug!(%error, "hints are written at everybody's priority");
             }

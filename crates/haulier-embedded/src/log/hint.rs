@@ -86,6 +86,9 @@ fn decode(bytes: &[u8]) -> Result<(HintHead, &[u8]), Malformed> {
 /// The hint of a sealed segment that has these bytes. `None`: something in it does not hold.
 pub fn make(segment: u32, bytes: &[u8]) -> Option<Vec<u8>> {
     let header = SegmentHeader::decode(bytes.get(..wide(SEGMENT_HEADER))?).ok()?;
+    if header.segment != segment {
+        return None;
+    }
     let mut head = HintHead {
         segment,
         first_sequence: header.first_sequence,
@@ -99,6 +102,10 @@ pub fn make(segment: u32, bytes: &[u8]) -> Option<Vec<u8>> {
     let mut at = SEGMENT_HEADER;
     while at < head.end {
         let (frame, records) = FrameHeader::read(&bytes[wide(at)..])?;
+        // A file is used again: a sound frame of its earlier life is none of this one.
+        if frame.sequence != head.next_sequence || frame.generation < head.generation {
+            return None;
+        }
         for raw in frame::records(records, at + FRAME_HEADER) {
             let raw = raw.ok()?;
             lives.note(&raw);
@@ -116,8 +123,8 @@ pub fn make(segment: u32, bytes: &[u8]) -> Option<Vec<u8>> {
     Some(encode(&head, &body))
 }
 
-/// Which tasks were accepted and removed within a segment, once each: of them a start has to know
-/// only that they are gone.
+/// Which tasks were accepted and removed within a segment, once each and without a unique key: of
+/// them a start has to know only that they are gone.
 #[derive(Default)]
 struct Lives(HashMap<TaskId, Life, RandomState>);
 
@@ -125,8 +132,8 @@ struct Lives(HashMap<TaskId, Life, RandomState>);
 enum Life {
     Begun,
     Over,
-    /// Its id was used again.
-    Again,
+    /// It has to be told, whatever became of it.
+    Told,
 }
 
 impl Lives {
@@ -134,7 +141,9 @@ impl Lives {
         let Some(id) = raw.meta.first_chunk().map(|id| TaskId::from_bytes(*id)) else { return };
         match raw.kind {
             record::ACCEPTED => {
-                self.0.entry(id).and_modify(|life| *life = Life::Again).or_insert(Life::Begun);
+                // Who held a unique key matters to those who held it before.
+                let begun = if record::has_key(raw.meta) { Life::Told } else { Life::Begun };
+                self.0.entry(id).and_modify(|life| *life = Life::Told).or_insert(begun);
             }
             record::REMOVED => {
                 if let Some(life @ Life::Begun) = self.0.get_mut(&id) {

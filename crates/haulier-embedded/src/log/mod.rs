@@ -294,6 +294,11 @@ impl Log {
         if self.unhinted.len() <= UNHINTED_MAX || self.clerk.is_busy() {
             return;
         }
+        // A hint says that its segment holds, so that has to be durable first.
+        let durable = self.tail.durable().segment();
+        if self.unhinted.front().is_none_or(|segment| *segment >= durable) {
+            return;
+        }
         let Some(segment) = self.unhinted.pop_front() else { return };
         if let (Some(file), Some(end)) = (self.files.get(&segment), self.ends.get(&segment)) {
             self.clerk.begin(&self.disk, segment, Arc::clone(file), *end);

@@ -1,6 +1,7 @@
 //! The contract on a real directory, and faults on a simulated disk.
 
 mod faults;
+mod hints;
 mod keep;
 mod rig;
 
