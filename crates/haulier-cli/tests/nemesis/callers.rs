@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use haulier_core::{
-    Code, Enqueued, NewTask, OnConflict, Payload, QueueName, TaskId, Unique, Want, WorkerId, limits,
+    Code, Enqueued, Include, NewTask, OnConflict, Payload, QueueName, TaskId, Unique, Want,
+    WorkerId, limits,
 };
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
@@ -150,7 +151,7 @@ fn f28_a_flood_of_connections_names_and_resets_is_survived_within_bounds() {
                 };
                 let _may_be_closed = stream.write_all(bytes).await.is_err();
                 if number % 2 == 0 {
-                    reset(stream);
+                    reset(&stream);
                 } else {
                     held.push(stream);
                 }
@@ -212,7 +213,7 @@ fn f28_megabytes_for_a_disk_that_stands_still_are_refused_in_time() {
 }
 
 /// Closes a connection so that the other side gets a reset.
-fn reset(stream: TcpStream) {
+fn reset(stream: &TcpStream) {
     stream.set_zero_linger().unwrap();
 }
 
@@ -301,7 +302,7 @@ fn f33_a_server_without_descriptors_serves_again_when_there_are_some() {
             let _server = site.serve(&Setup::default()).await;
             let client = site.client().await;
             let inspect = client.inspect().unwrap();
-            let found = inspect.get(accepted, Default::default(), millis(0)).await.unwrap();
+            let found = inspect.get(accepted, Include::default(), millis(0)).await.unwrap();
             assert!(found.iter().all(Option::is_some), "I1, I14");
         },
     );

@@ -99,7 +99,7 @@ fn reached(site: &Site, name: &str) -> usize {
 async fn churn(site: &Site) {
     loop {
         // The server may be ending at this very moment.
-        if let Ok(client) = Client::builder(&site.url()).connections(1).open().await {
+        if let Ok(client) = Client::builder(site.url()).connections(1).open().await {
             fill(&client, 8).await;
         }
         tokio::task::yield_now().await;

@@ -186,7 +186,7 @@ impl Lossy {
         let queue = self.far.queue();
         let progress = Some(Progress { fraction: 0.5, note: Arc::from("half") });
         let leases = vec![LeaseBeat { progress, ..LeaseBeat::renew(key) }];
-        let (worker, ttl) = (self.worker.clone(), Duration::from_secs(60));
+        let (worker, ttl) = (self.worker.clone(), Duration::from_mins(1));
         let beats = vec![Beat { worker, about: None, ttl, leases }];
         let again = beats.clone();
         let call = async move { queue.beat(beats).await };

@@ -73,6 +73,7 @@ impl Site {
         self.dir.path().join("disk")
     }
 
+    #[expect(clippy::unused_self, reason = "a site has an address, although all have the same")]
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{PORT}")
     }

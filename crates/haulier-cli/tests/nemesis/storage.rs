@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
-use haulier_core::{Code, Enqueued, Outcome, Queue as _, Settled, Settlement};
+use haulier_core::{Code, Enqueued, Include, Outcome, Queue as _, Settled, Settlement};
 use haulier_sim::check::STORE;
 use haulier_sim::history::Fault;
 use haulier_sim::nemesis::{Load, Shape, schedule};
@@ -252,7 +252,7 @@ fn f07_a_full_disk_refuses_new_tasks_alone_until_there_is_room() {
         server.kill().await;
         let server = site.serve(&Setup::default()).await;
         let inspect = client.inspect().unwrap();
-        let found = inspect.get(accepted.clone(), Default::default(), millis(0)).await.unwrap();
+        let found = inspect.get(accepted.clone(), Include::default(), millis(0)).await.unwrap();
         let there = found.iter().flatten().count();
         assert_eq!(there, accepted.len(), "I1: {there} of {} are there", accepted.len());
         println!("── F7: {} tasks of 500 kB until the disk was full", accepted.len());
