@@ -151,7 +151,7 @@ impl Lossy {
         let tasks = vec![new.clone()];
         let call = async move { queue.enqueue(tasks).await };
         let first = self.lose(new.id, call, |view| view.is_some()).await;
-        let again = self.far.queue().enqueue(vec![new.clone()]).await.unwrap();
+        let again = asked_again(async || self.far.queue().enqueue(vec![new.clone()]).await).await;
         let same = matches!(&again[0], Enqueued::Existing { id, .. } if *id == new.id);
         assert!(same, "I4: {first:?}, then {again:?}");
         new
@@ -192,7 +192,7 @@ impl Lossy {
         let call = async move { queue.beat(beats).await };
         let told = |view: Option<&TaskView>| view.is_some_and(|view| view.progress.is_some());
         let first = self.lose(key.task, call, told).await;
-        let again = self.far.queue().beat(again).await.unwrap();
+        let again = asked_again(async || self.far.queue().beat(again.clone()).await).await;
         assert_eq!(again[0].held, [haulier_core::Held::Yes], "I8: {first:?}, then {again:?}");
     }
 
@@ -202,7 +202,7 @@ impl Lossy {
         let again = ends.clone();
         let call = async move { queue.settle(ends).await };
         let first = self.lose(key.task, call, done).await;
-        let again = self.far.queue().settle(again).await.unwrap();
+        let again = asked_again(async || self.far.queue().settle(again.clone()).await).await;
         assert!(matches!(again[0], Settled::Applied { .. }), "I8: {first:?}, then {again:?}");
         if let Ok(first) = first {
             assert_eq!(first, again, "I8");
@@ -223,9 +223,23 @@ impl Lossy {
         let control = self.far.control().unwrap();
         let call = async move { control.delete(vec![id]).await };
         let first = self.lose(id, call, |view| view.is_none()).await;
-        let again = self.far.control().unwrap().delete(vec![id]).await.unwrap();
+        let control = self.far.control().unwrap();
+        let again = asked_again(async || control.delete(vec![id]).await).await;
         assert_eq!(again, [Changed::NotFound], "{first:?}");
     }
+}
+
+/// Whoever is not told the outcome of a call asks again: the connection may still be going down on
+/// which the answer was lost.
+async fn asked_again<T>(ask: impl AsyncFn() -> haulier_core::Result<T>) -> T {
+    for _ in 0..100 {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(error) if error.is_retryable() => rest(millis(20)).await,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    panic!("no answer came")
 }
 
 #[test]
