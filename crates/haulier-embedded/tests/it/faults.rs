@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use haulier_conformance::prelude::Must;
 use haulier_core::{
-    Code, Control, Enqueued, Include, Inspect, Kind, Lease, Maintain, ManualClock, NewTask,
-    Outcome, Payload, Queue, QueueName, Settled, Settlement, State, TaskId, TaskView, Want,
-    WorkerId,
+    Code, Control, Enqueued, Include, Inspect, Kind, Maintain, ManualClock, NewTask, Payload,
+    Queue, QueueName, Settled, State, TaskId, TaskView, Want, WorkerId,
 };
 use haulier_embedded::disk::{Disk, RealDisk, SimDisk};
 use haulier_embedded::{EmbeddedStore, OpenError, Options, Repaired, repair, verify};
 use tempfile::TempDir;
 
-use crate::rig::small;
+use crate::rig::{complete, small, take};
 
 const SEGMENT: usize = 16 * 1024;
 
@@ -41,17 +40,6 @@ fn task(number: u64, bytes: usize) -> NewTask {
 
 async fn put(store: &EmbeddedStore, number: u64, bytes: usize) -> Enqueued {
     store.enqueue(vec![task(number, bytes)]).await.must().remove(0)
-}
-
-async fn take(store: &EmbeddedStore, max: u32) -> Vec<Lease> {
-    let want = Want::new(WorkerId::new("w").must(), QueueName::default(), max);
-    store.lease(vec![want], Duration::ZERO).await.must().remove(0)
-}
-
-async fn complete(store: &EmbeddedStore, lease: &Lease) -> Settled {
-    let outcome = Outcome::Complete { result: None };
-    let settled = store.settle(vec![Settlement { key: lease.key, outcome }]).await;
-    settled.must().remove(0)
 }
 
 async fn see(store: &EmbeddedStore, number: u64) -> Option<TaskView> {

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use haulier_conformance::Rig;
 use haulier_conformance::prelude::Must;
-use haulier_core::{Control, Inspect, Maintain, ManualClock, Queue};
+use haulier_core::{
+    Control, Inspect, Lease, Maintain, ManualClock, Outcome, Queue, QueueName, Settled, Settlement,
+    Want, WorkerId,
+};
 use haulier_embedded::{EmbeddedStore, Options};
 use tempfile::TempDir;
 
@@ -16,6 +19,19 @@ pub fn small(clock: &ManualClock) -> Options {
     options.segment_bytes = 64 * 1024;
     options.cache_bytes_max = 2 * 1024;
     options
+}
+
+/// Leases tasks of the default queue.
+pub async fn take(store: &EmbeddedStore, max: u32) -> Vec<Lease> {
+    let want = Want::new(WorkerId::new("w").must(), QueueName::default(), max);
+    store.lease(vec![want], Duration::ZERO).await.must().remove(0)
+}
+
+/// Completes a task.
+pub async fn complete(store: &EmbeddedStore, lease: &Lease) -> Settled {
+    let outcome = Outcome::Complete { result: None };
+    let settled = store.settle(vec![Settlement { key: lease.key, outcome }]).await;
+    settled.must().remove(0)
 }
 
 /// A store on a directory.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::report::{Figure, Report, SCHEMA, number};
+use super::report::{self, Figure, Report, SCHEMA, number};
 use crate::exit::{Exit, Failed, Result};
 use crate::output::Row;
 
@@ -138,10 +138,7 @@ impl Row for Compared {
     }
 
     fn name(&self) -> String {
-        match self.case.as_str() {
-            "" => self.workload.clone(),
-            case => format!("{} {case}", self.workload),
-        }
+        report::name(&self.workload, &self.case)
     }
 }
 

@@ -193,11 +193,13 @@ impl Row for Measured {
     }
 
     fn name(&self) -> String {
-        match self.case.as_str() {
-            "" => self.workload.clone(),
-            case => format!("{} {case}", self.workload),
-        }
+        name(&self.workload, &self.case)
     }
+}
+
+/// What a row is called, for people.
+pub fn name(workload: &str, case: &str) -> String {
+    if case.is_empty() { workload.to_owned() } else { format!("{workload} {case}") }
 }
 
 #[cfg(test)]

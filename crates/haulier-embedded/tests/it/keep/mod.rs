@@ -10,12 +10,11 @@ use std::time::Duration;
 
 use haulier_conformance::prelude::Must;
 use haulier_core::{
-    Include, Inspect, Kind, Lease, ManualClock, NewTask, Outcome, Payload, Queue, QueueName,
-    Settled, Settlement, TaskId, TaskView, Want, WorkerId,
+    Include, Inspect, Kind, ManualClock, NewTask, Payload, Queue, TaskId, TaskView,
 };
 use haulier_embedded::{Backup, EmbeddedStore, Options};
 
-use crate::rig::small;
+use crate::rig::{complete, small, take};
 
 fn options(clock: &ManualClock) -> Options {
     Options { segment_bytes: 16 * 1024, cache_bytes_max: 0, ..small(clock) }
@@ -44,17 +43,6 @@ async fn put(store: &EmbeddedStore, numbers: std::ops::Range<u64>) {
         let answers = store.enqueue(some.to_vec()).await.must();
         assert!(answers.into_iter().all(|answer| answer.accepted().is_ok()));
     }
-}
-
-async fn take(store: &EmbeddedStore, max: u32) -> Vec<Lease> {
-    let want = Want::new(WorkerId::new("w").must(), QueueName::default(), max);
-    store.lease(vec![want], Duration::ZERO).await.must().remove(0)
-}
-
-async fn complete(store: &EmbeddedStore, lease: &Lease) -> Settled {
-    let outcome = Outcome::Complete { result: None };
-    let settled = store.settle(vec![Settlement { key: lease.key, outcome }]).await;
-    settled.must().remove(0)
 }
 
 async fn see(store: &EmbeddedStore, number: u64) -> Option<TaskView> {
