@@ -70,6 +70,26 @@ pub const ROWS: &[Row] = &[
         ],
         tests: &["conformance"],
     },
+    Row {
+        name: "postgres",
+        ours: &["core"],
+        theirs: &[
+            "async-trait",
+            "bytes",
+            "deadpool-postgres",
+            "futures-util",
+            "rustls",
+            "rustls-pki-types",
+            "sha2",
+            "thiserror",
+            "tokio",
+            "tokio-postgres",
+            "tokio-postgres-rustls",
+            "tracing",
+            "uuid",
+        ],
+        tests: &["conformance"],
+    },
     Row { name: "layers", ours: &["core"], theirs: &["async-trait", "tokio"], tests: &["memory"] },
     Row {
         name: "wire",
@@ -100,7 +120,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "haulier",
-        ours: &["core", "derive", "embedded", "layers", "memory", "remote", "worker"],
+        ours: &["core", "derive", "embedded", "layers", "memory", "postgres", "remote", "worker"],
         theirs: &["getrandom", "serde", "tokio", "tracing"],
         // Sharing is proved to be even through a real server, too.
         tests: &["server"],

@@ -1,0 +1,225 @@
+-- Haulier's tables. `{schema}` is replaced by the quoted name of the schema.
+--
+-- What makes it fast, and flat: a task is one row for its whole life. Enqueueing inserts it; leasing
+-- touches it not at all (a lease is a row of its own); completing updates it in place, with no
+-- indexed column changed, so that no index is written. Counts are sums of rows that are only ever
+-- added. Times are milliseconds since 1970; leases count on a time of their own (see lease_time).
+
+-- One row: what the store knows of itself.
+CREATE TABLE {schema}.meta (
+    one          boolean PRIMARY KEY DEFAULT true CHECK (one),
+    -- The upper half of every epoch. Raised when the database is another one than before.
+    generation   integer NOT NULL DEFAULT 1,
+    -- Which database this was at the last start: its system identifier and timeline.
+    system_id    text,
+    timeline     integer,
+    -- The calendar as the last sweep read it. It never goes back.
+    wall         bigint NOT NULL DEFAULT 0,
+    -- How far the calendar has jumped ahead, all in all: leases do not follow it.
+    slip         bigint NOT NULL DEFAULT 0,
+    -- The time of leases as the last sweep read it.
+    leases_at    bigint NOT NULL DEFAULT 0,
+    -- The largest epoch of any task that is gone: its id may be used again, its keys may not.
+    epoch_floor  bigint NOT NULL DEFAULT 0
+);
+INSERT INTO {schema}.meta DEFAULT VALUES;
+
+-- The one place that asks the database's clock. Tests put their own in its place.
+CREATE FUNCTION {schema}.clock() RETURNS bigint
+    LANGUAGE sql VOLATILE PARALLEL SAFE
+    AS $$ SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint $$;
+
+-- The times that a statement needs, with what else every verb asks of `meta`. `wall` is what is
+-- stored and shown, `leases` is what deadlines count on: it does not jump when the calendar does.
+CREATE VIEW {schema}.now AS
+    SELECT greatest(read.at, m.wall) AS wall,
+           greatest(read.at - m.slip, m.leases_at) AS leases,
+           m.generation, m.epoch_floor
+    FROM {schema}.meta m, LATERAL (SELECT {schema}.clock() AS at) read;
+
+CREATE TABLE {schema}.queue (
+    no               integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name             text COLLATE "C" NOT NULL UNIQUE,
+    paused           boolean NOT NULL DEFAULT false,
+    concurrency      integer,
+    max_tasks        bigint,
+    retain_completed bigint NOT NULL DEFAULT 3600000,
+    retain_count     bigint NOT NULL DEFAULT 10000,
+    retain_cancelled bigint NOT NULL DEFAULT 86400000,
+    retain_dead      bigint NOT NULL DEFAULT 2592000000,
+    -- Completed tasks whose `finish` is below are gone: one number removes thousands of tasks.
+    gone_below       bigint NOT NULL DEFAULT 0
+);
+
+-- Places in line. Gaps are harmless.
+CREATE SEQUENCE {schema}.place CACHE 1;
+-- Numbers of batches of completions; `finish` = number * 1024 + place in the batch.
+CREATE SEQUENCE {schema}.finish CACHE 1;
+
+CREATE TABLE {schema}.task (
+    id             uuid PRIMARY KEY,
+    enqueued_at    bigint NOT NULL,
+    due_at         bigint NOT NULL,
+    -- Its place in line: among equals the smaller comes first.
+    place          bigint NOT NULL,
+    -- The newest epoch that any ended delivery had; a running one's stands in `lease`.
+    epoch          bigint NOT NULL,
+    finished_at    bigint,
+    -- The order of completions, for retention by count; only of tasks that nothing else retains.
+    finish         bigint,
+    -- Out of line: when time does something to it (its pause ends; it is kept no longer; its id is
+    -- forgotten).
+    wake_at        bigint,
+    -- When it expires if it has not started.
+    expires_at     bigint,
+    -- The delivery that completed it, when its row is the only record of it.
+    leased_at      bigint,
+    queue          integer NOT NULL,
+    -- Its line: queue * 16 + 9 - priority. Null: not in line. A completed task stays where it was,
+    -- so that its index is not written; its state says that it is passed over.
+    line           integer,
+    attempt        integer NOT NULL DEFAULT 0,
+    losses         integer NOT NULL DEFAULT 0,
+    -- 0 scheduled, 1 available (or running, if `lease` has it), 3 retryable, 4 completed,
+    -- 5 cancelled, 6 dead, 7 removed: only the id is still known.
+    state          smallint NOT NULL,
+    reason         smallint,
+    priority       smallint NOT NULL,
+    started        boolean NOT NULL DEFAULT false,
+    late           boolean NOT NULL DEFAULT false,
+    -- Whether `delivery` has rows of it.
+    has_deliveries boolean NOT NULL DEFAULT false,
+    kind           text COLLATE "C" NOT NULL,
+    payload        bytea NOT NULL,
+    -- Null: application/json.
+    content_type   text,
+    worker         text COLLATE "C",
+    -- The rest is null for most tasks, and costs them nothing. Null policy: the default.
+    max_attempts   integer,
+    timeout        bigint,
+    -- base, max, factor and jitter in thousandths
+    backoff        bigint[],
+    retain         bigint,
+    expires_in     bigint,
+    -- name, value, name, value
+    headers        text[],
+    labels         text[],
+    unique_key     text COLLATE "C",
+    unique_window  bigint,
+    -- 0 start, 1 finish
+    unique_until   smallint,
+    -- 0 return, 1 reject, 2 replace
+    unique_conflict smallint,
+    result         bytea,
+    result_type    text,
+    progress       double precision,
+    progress_note  text,
+    checkpoints    text[],
+    checkpoint_values bytea[]
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+-- A completion must change no column of these indexes.
+CREATE INDEX task_line ON {schema}.task (line, place) WHERE line IS NOT NULL;
+CREATE INDEX task_wake ON {schema}.task (wake_at, place) WHERE line IS NULL;
+CREATE INDEX task_expires ON {schema}.task (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX task_age ON {schema}.task (enqueued_at, id);
+
+-- Running tasks: the fence, and until when it holds.
+CREATE TABLE {schema}.lease (
+    id            uuid PRIMARY KEY,
+    epoch         bigint NOT NULL,
+    -- By the time of leases: when it runs out, where renewals end, where a cancellation ends it.
+    deadline      bigint NOT NULL,
+    ends          bigint NOT NULL,
+    stops         bigint,
+    ttl           bigint NOT NULL,
+    -- By the calendar.
+    leased_at     bigint NOT NULL,
+    queue         integer NOT NULL,
+    attempt       integer NOT NULL,
+    place         bigint NOT NULL,
+    worker        text COLLATE "C" NOT NULL
+) WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX lease_deadline ON {schema}.lease (deadline);
+
+-- Deliveries that ended otherwise than by a plain completion: at most 20 a task.
+CREATE TABLE {schema}.delivery (
+    task      uuid NOT NULL,
+    epoch     bigint NOT NULL,
+    attempt   integer NOT NULL,
+    worker    text COLLATE "C" NOT NULL,
+    leased_at bigint NOT NULL,
+    ended_at  bigint NOT NULL,
+    -- 0 complete, 1 fail, 2 reject, 3 snooze, 4 release, 5 cancelled, 6 lost
+    ended     smallint NOT NULL,
+    -- 0 error, 1 timeout, 2 panic, 3 decode
+    cause     smallint,
+    class     text,
+    message   text,
+    trace     text,
+    late      boolean NOT NULL DEFAULT false,
+    -- What the settlement was answered: a state, or -1 for "cancelled"; null for a lost one.
+    answer    smallint,
+    PRIMARY KEY (task, epoch)
+);
+
+-- Who holds, or held last, a unique key.
+CREATE TABLE {schema}.holder (
+    queue integer NOT NULL,
+    key   text COLLATE "C" NOT NULL,
+    task  uuid NOT NULL,
+    PRIMARY KEY (queue, key)
+);
+
+-- Changes of counts. A queue's counts are the sums; sweeps add rows up. Nothing is ever updated,
+-- so that nobody waits for a counter.
+CREATE TABLE {schema}.tally (
+    queue     integer NOT NULL,
+    scheduled bigint NOT NULL DEFAULT 0,
+    available bigint NOT NULL DEFAULT 0,
+    running   bigint NOT NULL DEFAULT 0,
+    retryable bigint NOT NULL DEFAULT 0,
+    completed bigint NOT NULL DEFAULT 0,
+    cancelled bigint NOT NULL DEFAULT 0,
+    dead      bigint NOT NULL DEFAULT 0,
+    accepted  bigint NOT NULL DEFAULT 0,
+    removed   bigint NOT NULL DEFAULT 0,
+    finished  bigint NOT NULL DEFAULT 0
+) WITH (autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX tally_queue ON {schema}.tally (queue);
+
+-- Batches of plain completions, one row a queue: what retention by count and by time goes by.
+CREATE TABLE {schema}.completion (
+    queue   integer NOT NULL,
+    -- The batch's number, of the sequence `finish`.
+    no      bigint NOT NULL,
+    at      bigint NOT NULL,
+    -- Of these, the first `gone` are below the queue's mark already.
+    ids     uuid[] NOT NULL,
+    gone    integer NOT NULL DEFAULT 0,
+    -- When the last of them went; then their ids are remembered for a while.
+    gone_at bigint,
+    PRIMARY KEY (queue, no)
+);
+CREATE INDEX completion_gone ON {schema}.completion (gone_at, no);
+
+-- Servers that have this store open.
+CREATE TABLE {schema}.node (
+    id       text PRIMARY KEY,
+    -- By the time of leases.
+    heard_at bigint NOT NULL
+);
+
+-- Workers as they were heard of last, and what operators want of them.
+CREATE TABLE {schema}.worker (
+    id        text COLLATE "C" PRIMARY KEY,
+    -- By the time of leases.
+    heard_at  bigint NOT NULL,
+    -- 0 run, 1 quiet, 2 stop
+    directive smallint NOT NULL DEFAULT 0,
+    -- There is something that it should know before its next beat.
+    news      boolean NOT NULL DEFAULT false,
+    version   text,
+    queues    text[],
+    kinds     text[],
+    slots     bigint
+) WITH (fillfactor = 50);

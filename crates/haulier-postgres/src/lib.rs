@@ -1,0 +1,1 @@
+//! A Haulier store in PostgreSQL.
