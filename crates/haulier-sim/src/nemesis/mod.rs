@@ -2,9 +2,9 @@
 //! from a seed, a proxy that breaks connections. Everything is recorded as a [`crate::history`] and
 //! judged by [`crate::check`], as in the simulated world.
 //!
-//! It starts no process and breaks no machine: whoever does that (the fault matrix of the command)
-//! tells it what was done. Real processes are repeatable in kind only; what they find is ported to
-//! the simulated world, or to the crash tests of the embedded store.
+//! It starts no process of Haulier and breaks no machine: whoever does that (the fault matrix of
+//! the command) tells it what was done. Real processes are repeatable in kind only; what they find
+//! is ported to the simulated world, or to the crash tests of the embedded store.
 //!
 //! | file | what |
 //! |---|---|
@@ -12,13 +12,16 @@
 //! | `register.rs` | a resource that takes only larger epochs, as handlers should use |
 //! | `schedule.rs` | what breaks when, for how long, from a seed |
 //! | `proxy.rs` | a TCP proxy: delay, one-way silence, cut after so many bytes |
+//! | `postgres.rs` | a PostgreSQL of a test's own: killed, frozen, followed by a standby |
 
 mod load;
+mod postgres;
 mod proxy;
 mod register;
 mod schedule;
 
 pub use load::{Load, Seen, Shape};
+pub use postgres::PgServer;
 pub use proxy::Proxy;
 pub use register::Register;
 pub use schedule::{Dice, Strike, schedule};
