@@ -47,7 +47,8 @@ CREATE TABLE {schema}.queue (
     retain_count     bigint NOT NULL DEFAULT 10000,
     retain_cancelled bigint NOT NULL DEFAULT 86400000,
     retain_dead      bigint NOT NULL DEFAULT 2592000000,
-    -- Completed tasks whose `finish` is below are gone: one number removes thousands of tasks.
+    -- Completed tasks that still have a line and whose `finish` is below are gone: one number
+    -- removes thousands of tasks.
     gone_below       bigint NOT NULL DEFAULT 0
 );
 
@@ -65,7 +66,7 @@ CREATE TABLE {schema}.task (
     -- The newest epoch that any ended delivery had; a running one's stands in `lease`.
     epoch          bigint NOT NULL,
     finished_at    bigint,
-    -- The order of completions, for retention by count; only of tasks that nothing else retains.
+    -- The order of completions, for retention by count: number of the batch * 1024 + position in it.
     finish         bigint,
     -- Out of line: when time does something to it (its pause ends; it is kept no longer; its id is
     -- forgotten).
@@ -86,6 +87,8 @@ CREATE TABLE {schema}.task (
     reason         smallint,
     priority       smallint NOT NULL,
     started        boolean NOT NULL DEFAULT false,
+    -- It was cancelled while it ran. While it runs, `lease.stops` says so.
+    cancel_requested boolean NOT NULL DEFAULT false,
     late           boolean NOT NULL DEFAULT false,
     -- Whether `delivery` has rows of it.
     has_deliveries boolean NOT NULL DEFAULT false,
@@ -187,20 +190,23 @@ CREATE TABLE {schema}.tally (
 ) WITH (autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX tally_queue ON {schema}.tally (queue);
 
--- Batches of plain completions, one row a queue: what retention by count and by time goes by.
+-- Completed tasks, in the order of their completion: what retention by count and by time goes by.
+-- One row a queue and batch, so that a thousand tasks are counted, and removed, by one.
 CREATE TABLE {schema}.completion (
     queue   integer NOT NULL,
-    -- The batch's number, of the sequence `finish`.
-    no      bigint NOT NULL,
+    -- `finish` of the first of them; of the others it is larger, with gaps.
+    first   bigint NOT NULL,
     at      bigint NOT NULL,
-    -- Of these, the first `gone` are below the queue's mark already.
     ids     uuid[] NOT NULL,
+    -- A task that is kept for reasons of its own, too: it is out of line, and removed by itself.
+    single  boolean NOT NULL DEFAULT false,
+    -- Of these, the first `gone` are below the queue's mark already.
     gone    integer NOT NULL DEFAULT 0,
     -- When the last of them went; then their ids are remembered for a while.
     gone_at bigint,
-    PRIMARY KEY (queue, no)
+    PRIMARY KEY (queue, first)
 );
-CREATE INDEX completion_gone ON {schema}.completion (gone_at, no);
+CREATE INDEX completion_gone ON {schema}.completion (gone_at, first);
 
 -- Servers that have this store open.
 CREATE TABLE {schema}.node (
@@ -223,3 +229,37 @@ CREATE TABLE {schema}.worker (
     kinds     text[],
     slots     bigint
 ) WITH (fillfactor = 50);
+
+-- What decides about a task: its own row, its lease and its queue's retention. `gone`: only its id is
+-- known. Whoever changes a task locks its rows first and reads this in the next statement.
+CREATE VIEW {schema}.standing AS
+    SELECT t.id, t.queue, t.state, t.reason, t.priority, t.attempt, t.losses, t.started,
+           t.cancel_requested, t.epoch, t.enqueued_at, t.due_at, t.finished_at, t.finish,
+           t.expires_at, t.place, t.has_deliveries, t.leased_at, t.worker, t.late,
+           t.max_attempts, t.timeout, t.retain, t.unique_key, t.unique_window, t.unique_until,
+           l.epoch AS lease_epoch, l.deadline AS lease_deadline, l.ends AS lease_ends,
+           l.stops AS lease_stops, l.ttl AS lease_ttl, l.leased_at AS lease_leased_at,
+           l.attempt AS lease_attempt, l.worker AS lease_worker,
+           q.retain_completed, q.retain_cancelled, q.retain_dead,
+           t.state = 7 OR (t.state = 4 AND t.line IS NOT NULL AND t.finish < q.gone_below) AS gone
+    FROM {schema}.task t
+    JOIN {schema}.queue q ON q.no = t.queue
+    LEFT JOIN {schema}.lease l ON l.id = t.id;
+
+-- The same, and all that is shown of it.
+CREATE VIEW {schema}.whole AS
+    SELECT t.id, t.queue, t.state, t.reason, t.priority, t.attempt, t.losses, t.started,
+           t.cancel_requested, t.epoch, t.enqueued_at, t.due_at, t.finished_at, t.finish,
+           t.expires_at, t.place, t.has_deliveries, t.leased_at, t.worker, t.late,
+           t.max_attempts, t.timeout, t.retain, t.unique_key, t.unique_window, t.unique_until,
+           l.epoch AS lease_epoch, l.deadline AS lease_deadline, l.ends AS lease_ends,
+           l.stops AS lease_stops, l.ttl AS lease_ttl, l.leased_at AS lease_leased_at,
+           l.attempt AS lease_attempt, l.worker AS lease_worker,
+           q.retain_completed, q.retain_cancelled, q.retain_dead,
+           t.state = 7 OR (t.state = 4 AND t.line IS NOT NULL AND t.finish < q.gone_below) AS gone,
+           q.name AS queue_name, t.kind, t.payload, t.content_type, t.backoff, t.expires_in,
+           t.headers, t.labels, t.unique_conflict, t.result, t.result_type, t.progress,
+           t.progress_note, t.checkpoints, t.checkpoint_values
+    FROM {schema}.task t
+    JOIN {schema}.queue q ON q.no = t.queue
+    LEFT JOIN {schema}.lease l ON l.id = t.id;
