@@ -1,0 +1,25 @@
+-- Tasks that they handed over stay.
+DROP FUNCTION {schema}.enqueue_many;
+DROP FUNCTION {schema}.enqueue_bytes;
+DROP FUNCTION {schema}.enqueue;
+DROP FUNCTION {schema}.accept;
+DROP FUNCTION {schema}.check_room;
+DROP FUNCTION {schema}.take_key;
+DROP FUNCTION {schema}.meet_id;
+DROP FUNCTION {schema}.state_of;
+DROP FUNCTION {schema}.queue_no;
+DROP FUNCTION {schema}.new_task;
+DROP FUNCTION {schema}.new_id;
+DROP FUNCTION {schema}.word;
+DROP FUNCTION {schema}.check_numbers;
+DROP FUNCTION {schema}.only_known;
+DROP FUNCTION {schema}.check_backoff;
+DROP FUNCTION {schema}.check_labels;
+DROP FUNCTION {schema}.check_headers;
+DROP FUNCTION {schema}.pairs;
+DROP FUNCTION {schema}.check_bytes;
+DROP FUNCTION {schema}.check_name;
+DROP FUNCTION {schema}.millis;
+DROP FUNCTION {schema}.escape;
+DROP FUNCTION {schema}.shown;
+DROP FUNCTION {schema}.refuse;

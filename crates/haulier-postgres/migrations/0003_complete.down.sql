@@ -1,0 +1,4 @@
+DROP FUNCTION {schema}.wake;
+DROP FUNCTION {schema}.complete;
+DROP FUNCTION {schema}.complete_bytes;
+DROP FUNCTION {schema}.answer_again;
