@@ -1,1 +1,43 @@
-//! A Haulier store in PostgreSQL.
+//! PostgreSQL store of Haulier: many servers, one database.
+//!
+//! What happens to a task is decided by core's rules, under locks that PostgreSQL keeps; no server
+//! knows more than another one, and none leads. Times in tables are the database's own. It knows no
+//! wire, no worker and no other store.
+//!
+//! | where | what |
+//! |---|---|
+//! | `migrations/` | the tables, which explain the design; `migrate` brings them in |
+//! | `sql/` | one statement a file |
+//! | `db/` | connections, transactions, statements, and what a failure means |
+//! | `options`, `check` | how a database is named, and what it must be like before it is served |
+//! | `names`, `row` | queue names and their numbers; rows and core's nouns |
+//! | `enqueue/`, `settle/`, `beat`, `lane` | the verbs that write most, and their merging |
+//! | `claim/`, `notify`, `watch`, `workers` | who gets what, and who is woken for it |
+//! | `inspect/`, `control` | looking and operating |
+//! | `sweep/` | what time alone does |
+
+#![expect(dead_code, reason = "the modules are being filled")]
+
+mod beat;
+mod check;
+mod claim;
+mod control;
+mod db;
+mod enqueue;
+mod error;
+mod inspect;
+pub mod migrate;
+mod names;
+mod notify;
+mod options;
+mod row;
+mod settle;
+mod store;
+mod sweep;
+mod tx;
+mod watch;
+mod workers;
+
+pub use error::{Fatal, OpenError};
+pub use options::Options;
+pub use store::PgStore;

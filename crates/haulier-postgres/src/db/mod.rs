@@ -1,0 +1,158 @@
+//! Connections, transactions, statements. The rest of the crate says what it wants of the database;
+//! how it is got, how often it is tried again and what a failure means is decided here.
+//!
+//! A transaction is tried again when PostgreSQL has undone it for the sake of another one, or when
+//! its connection was lost before its end was asked for. What was lost while its end was on the way
+//! is [`haulier_core::Code::UnknownOutcome`], and only that.
+
+mod fault;
+mod pool;
+mod sql;
+mod tls;
+mod transaction;
+
+use std::sync::Arc;
+
+use haulier_core::Result;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row};
+
+pub(crate) use fault::Failed;
+pub(crate) use pool::Messages;
+pub(crate) use sql::{Sql, sql};
+pub(crate) use transaction::Tx;
+
+use crate::options::Options;
+use pool::Pool;
+use sql::{On, Texts};
+use transaction::Open;
+
+/// What a statement is given.
+pub(crate) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// What a call may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
+/// The database, as the rest of the crate sees it. Clones are the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Db {
+    pool: Arc<Pool>,
+    texts: Arc<Texts>,
+}
+
+impl Db {
+    /// Nothing is connected before the first call.
+    pub(crate) fn new(options: &Options) -> Result<Self> {
+        let texts = Texts::new(&options.schema, options.prepare);
+        Ok(Self { pool: Arc::new(Pool::new(options)?), texts: Arc::new(texts) })
+    }
+
+    /// One transaction. `body` may run again, from its beginning: it must do nothing but ask the
+    /// transaction. When it fails, nothing happened.
+    pub(crate) async fn write<T, F, Fut>(&self, verb: &'static str, body: F) -> Result<T>
+    where
+        F: Fn(Tx<'static>) -> Fut,
+        Fut: Future<Output = Result<T, Failed>>,
+    {
+        self.transaction(Access::Write, verb, body).await
+    }
+
+    /// One transaction that only reads.
+    pub(crate) async fn read<T, F, Fut>(&self, verb: &'static str, body: F) -> Result<T>
+    where
+        F: Fn(Tx<'static>) -> Fut,
+        Fut: Future<Output = Result<T, Failed>>,
+    {
+        self.transaction(Access::Read, verb, body).await
+    }
+
+    async fn transaction<T, F, Fut>(&self, access: Access, verb: &'static str, body: F) -> Result<T>
+    where
+        F: Fn(Tx<'static>) -> Fut,
+        Fut: Future<Output = Result<T, Failed>>,
+    {
+        let mut tries = self.pool.tries();
+        loop {
+            let open = Open::begin(self.pool.get().await?, access);
+            let failed = match body(open.tx(&self.texts)).await {
+                Ok(value) => match open.commit().await {
+                    Ok(()) => return Ok(value),
+                    Err(failed) => failed,
+                },
+                Err(failed) => failed,
+            };
+            let failed = open.judge(failed);
+            drop(open);
+            tries.again(verb, failed).await?;
+        }
+    }
+
+    /// One statement that writes, in a transaction of its own and in one round trip.
+    pub(crate) async fn write_one(
+        &self,
+        verb: &'static str,
+        sql: Sql,
+        params: Params<'_>,
+    ) -> Result<Vec<Row>> {
+        self.one(Access::Write, verb, sql, params).await
+    }
+
+    /// One statement that reads, in one round trip.
+    pub(crate) async fn read_one(
+        &self,
+        verb: &'static str,
+        sql: Sql,
+        params: Params<'_>,
+    ) -> Result<Vec<Row>> {
+        self.one(Access::Read, verb, sql, params).await
+    }
+
+    async fn one(
+        &self,
+        access: Access,
+        verb: &'static str,
+        sql: Sql,
+        params: Params<'_>,
+    ) -> Result<Vec<Row>> {
+        let mut tries = self.pool.tries();
+        loop {
+            let connection = self.pool.get().await?;
+            let on = On::Ours(&connection);
+            let failed = match self.texts.ready(on, sql, false).await {
+                Ok(ready) => match ready.query(on, params).await {
+                    Ok(rows) => return Ok(rows),
+                    Err(error) if access == Access::Write => Failed::Ending(error),
+                    Err(error) => Failed::Db(error),
+                },
+                Err(error) => Failed::Db(error),
+            };
+            drop(connection);
+            tries.again(verb, failed).await?;
+        }
+    }
+
+    /// A connection outside the pool, for notifications and for migrations, and what comes over it.
+    /// Whoever polls the messages drives the connection.
+    pub(crate) async fn dial(&self) -> Result<(Client, Messages)> {
+        self.pool.dial().await
+    }
+
+    /// A transaction of somebody else, in which our statements are to run.
+    pub(crate) fn foreign<'a>(&'a self, tx: &'a tokio_postgres::Transaction<'_>) -> Tx<'a> {
+        Tx::foreign(tx.client(), &self.texts)
+    }
+
+    /// `{schema}` in a text, replaced by the schema's quoted name.
+    pub(crate) fn text(&self, text: &str) -> String {
+        self.texts.replace(text)
+    }
+
+    /// Connections are closed; later calls fail.
+    pub(crate) fn close(&self) {
+        self.pool.close();
+    }
+}

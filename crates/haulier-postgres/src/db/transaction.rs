@@ -1,0 +1,199 @@
+//! One transaction on one connection.
+//!
+//! It is begun without waiting for the answer: the first statement travels together with its
+//! beginning. Statements that are polled together travel together, in the order in which they were
+//! first polled, and the end may travel with the last of them. A transaction that is dropped before
+//! its end is undone, also when its caller gave up while a statement was out: the undoing waits on
+//! the connection behind it.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use deadpool_postgres::Object;
+use futures_util::FutureExt;
+use futures_util::future::poll_immediate;
+use haulier_core::Error as CoreError;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio_postgres::{Client, Error, Row};
+
+use super::sql::{On, Ready, Sql, Texts};
+use super::{Access, Failed, Params};
+
+/// A transaction of ours, until it ends.
+#[derive(Debug)]
+pub(super) struct Open {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    connection: Object,
+    writes: bool,
+    /// It has ended, or its end is on the way.
+    ended: AtomicBool,
+    /// A statement failed: nothing of it can be kept.
+    broken: AtomicBool,
+    /// Who is sending: a statement that has to be prepared first is not overtaken by the next one.
+    turn: Mutex<()>,
+}
+
+/// A transaction, as those see it who ask it something.
+#[derive(Debug, Clone)]
+pub(crate) struct Tx<'a> {
+    on: Holder<'a>,
+    texts: Arc<Texts>,
+}
+
+#[derive(Debug, Clone)]
+enum Holder<'a> {
+    Ours(Arc<Inner>),
+    Foreign(&'a Client),
+}
+
+/// Sends something now, and leaves the answer to whatever is asked next on this connection: it
+/// fails, too, if this did.
+fn send(client: &Client, text: &str) {
+    // The first poll writes it out; the driver reads the answer, and throws it away.
+    drop(client.batch_execute(text).now_or_never());
+}
+
+impl Open {
+    pub(super) fn begin(connection: Object, access: Access) -> Self {
+        send(
+            &connection,
+            match access {
+                Access::Write => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+                Access::Read => "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY",
+            },
+        );
+        let inner = Inner {
+            connection,
+            writes: access == Access::Write,
+            ended: false.into(),
+            broken: false.into(),
+            turn: Mutex::new(()),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    pub(super) fn tx(&self, texts: &Arc<Texts>) -> Tx<'static> {
+        Tx { on: Holder::Ours(Arc::clone(&self.inner)), texts: Arc::clone(texts) }
+    }
+
+    /// Ends it, so that it is kept, unless its body has done so.
+    pub(super) async fn commit(&self) -> Result<(), Failed> {
+        if self.inner.ended.load(Ordering::Relaxed) { Ok(()) } else { self.inner.commit().await }
+    }
+
+    /// Whatever fails after the end was sent may have been kept, unless it only read.
+    pub(super) fn judge(&self, failed: Failed) -> Failed {
+        let may_be_kept = self.inner.writes && self.inner.ended.load(Ordering::Relaxed);
+        match failed {
+            Failed::Db(error) | Failed::Ending(error) if may_be_kept => Failed::Ending(error),
+            Failed::Ending(error) => Failed::Db(error),
+            other => other,
+        }
+    }
+}
+
+impl Inner {
+    /// A transaction in which a statement failed is never kept, even if whoever asked did not mind.
+    async fn commit(&self) -> Result<(), Failed> {
+        let turn = self.turn.lock().await;
+        if self.broken.load(Ordering::Relaxed) {
+            let why = "a statement failed, and the transaction was to be kept nevertheless";
+            return Err(CoreError::internal(why).into());
+        }
+        self.ended.store(true, Ordering::Relaxed);
+        sent(self.connection.batch_execute("COMMIT"), turn).await.map_err(Failed::Ending)
+    }
+}
+
+/// Sends what a future sends at its first poll, lets the next one send, and waits for the answer.
+async fn sent<T>(asked: impl Future<Output = T>, turn: MutexGuard<'_, ()>) -> T {
+    let mut asked = pin!(asked);
+    let answered = poll_immediate(asked.as_mut()).await;
+    drop(turn);
+    match answered {
+        Some(answer) => answer,
+        None => asked.await,
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if !*self.ended.get_mut() && !self.connection.is_closed() {
+            send(&self.connection, "ROLLBACK");
+        }
+    }
+}
+
+impl<'a> Tx<'a> {
+    pub(super) fn foreign(client: &'a Client, texts: &Arc<Texts>) -> Self {
+        Self { on: Holder::Foreign(client), texts: Arc::clone(texts) }
+    }
+
+    fn on(&self) -> On<'_> {
+        match &self.on {
+            Holder::Ours(inner) => On::Ours(&inner.connection),
+            Holder::Foreign(client) => On::Foreign(client),
+        }
+    }
+
+    /// Whether it is a transaction of somebody else, who ends it when he likes.
+    pub(crate) fn is_foreign(&self) -> bool {
+        matches!(self.on, Holder::Foreign(_))
+    }
+
+    /// Ends it, so that it is kept, together with the statements that are polled before it. Nothing
+    /// can be asked afterwards. Without this it ends when its body has returned.
+    pub(crate) async fn commit(&self) -> Result<(), Failed> {
+        match &self.on {
+            Holder::Ours(inner) => inner.commit().await,
+            Holder::Foreign(_) => Ok(()),
+        }
+    }
+
+    async fn run<T>(
+        &self,
+        sql: Sql,
+        ask: impl AsyncFnOnce(Ready) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let Holder::Ours(inner) = &self.on else {
+            return ask(self.texts.ready(self.on(), sql, true).await?).await;
+        };
+        let turn = inner.turn.lock().await;
+        let answer = match self.texts.ready(self.on(), sql, true).await {
+            Ok(ready) => sent(ask(ready), turn).await,
+            Err(error) => Err(error),
+        };
+        if answer.is_err() {
+            inner.broken.store(true, Ordering::Relaxed);
+        }
+        answer
+    }
+
+    /// Asks for rows. Several calls that are polled together (`futures_util::join!`) travel
+    /// together, in their order.
+    pub(crate) async fn query(&self, sql: Sql, params: Params<'_>) -> Result<Vec<Row>, Failed> {
+        Ok(self.run(sql, async |ready| ready.query(self.on(), params).await).await?)
+    }
+
+    /// Asks for the one row that there must be.
+    pub(crate) async fn one(&self, sql: Sql, params: Params<'_>) -> Result<Row, Failed> {
+        self.opt(sql, params).await?.ok_or_else(|| {
+            CoreError::internal(format!("statement {}: no row came back", sql.name)).into()
+        })
+    }
+
+    /// Asks for a row that may be missing.
+    pub(crate) async fn opt(&self, sql: Sql, params: Params<'_>) -> Result<Option<Row>, Failed> {
+        Ok(self.query(sql, params).await?.into_iter().next())
+    }
+
+    /// Changes something; how many rows it changed.
+    pub(crate) async fn execute(&self, sql: Sql, params: Params<'_>) -> Result<u64, Failed> {
+        Ok(self.run(sql, async |ready| ready.execute(self.on(), params).await).await?)
+    }
+}

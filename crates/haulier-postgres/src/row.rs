@@ -1,0 +1,1 @@
+//! Rows and core's nouns.

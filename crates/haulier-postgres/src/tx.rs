@@ -1,0 +1,1 @@
+//! Verbs in somebody else's transaction.

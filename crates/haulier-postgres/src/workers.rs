@@ -1,0 +1,20 @@
+//! Workers, as they were heard of last.
+#![expect(clippy::unused_async, reason = "to be filled")]
+
+use std::sync::Arc;
+
+use haulier_core::{Directive, Error, Result, WorkerId, WorkerView};
+
+use crate::store::Inner;
+
+pub(crate) async fn workers(_inner: &Arc<Inner>) -> Result<Vec<WorkerView>> {
+    Err(Error::internal("workers is not there yet"))
+}
+
+pub(crate) async fn direct(
+    _inner: &Arc<Inner>,
+    _workers: Vec<WorkerId>,
+    _directive: Directive,
+) -> Result<Vec<bool>> {
+    Err(Error::internal("direct is not there yet"))
+}
