@@ -56,6 +56,8 @@ pub const LEASE_TTL_MAX: Duration = Duration::from_hours(1);
 pub const LEASE_TTL_DEFAULT: Duration = Duration::from_secs(30);
 /// What is left of a lease whose worker's connection is gone.
 pub const DISCONNECT_GRACE: Duration = Duration::from_secs(2);
+/// What lies between two beats of a worker that holds no lease: they only show that it lives.
+pub const BEAT_IDLE: Duration = Duration::from_secs(30);
 /// What a handler gets to stop after its timeout or a cancellation, before its lease is revoked.
 pub const STOP_GRACE: Duration = Duration::from_secs(10);
 /// Longest that one attempt may be allowed to run.

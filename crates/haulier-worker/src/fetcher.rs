@@ -198,7 +198,7 @@ impl<'a> Fetcher<'a> {
     fn start(&mut self, lease: Lease, sent: Duration) {
         let shared = self.shared;
         let queues = &shared.settings.queues;
-        let kept_until = kept_until(sent, lease.ttl);
+        let (kept_until, renew_at) = (kept_until(sent, lease.ttl), sent + lease.ttl / 3);
         let place = queues.iter().position(|(queue, _)| *queue == lease.task.queue);
         let ctx = Ctx::new(
             lease,
@@ -206,7 +206,7 @@ impl<'a> Fetcher<'a> {
             Arc::clone(&shared.link.clock),
             Some(Arc::clone(&shared.held)),
         );
-        shared.held.insert(ctx.clone(), kept_until);
+        shared.held.insert(ctx.clone(), kept_until, renew_at);
         let in_time = shared.now() < kept_until;
         let Some(place) = place.filter(|_| in_time) else {
             // The store gave what was not asked for, or its answer came when somebody else might

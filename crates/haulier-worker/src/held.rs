@@ -40,6 +40,8 @@ struct Table {
     armed: Option<Duration>,
     /// When news wants to be sent at the latest.
     flush_at: Option<Duration>,
+    /// When a lease that came since the last beat of all wants to be renewed.
+    renew_at: Option<Duration>,
     /// When news was sent last.
     flushed_at: Duration,
 }
@@ -61,8 +63,8 @@ struct Entry {
 }
 
 impl Held {
-    /// Begins to hold a lease that is safe until `kept_until`.
-    pub fn insert(&self, ctx: Ctx, kept_until: Duration) {
+    /// Begins to hold a lease that is safe until `kept_until`, and is renewed by `renew_at`.
+    pub fn insert(&self, ctx: Ctx, kept_until: Duration, renew_at: Duration) {
         let entry = Entry {
             kept_until,
             abort_at: None,
@@ -76,6 +78,10 @@ impl Held {
         let mut table = lock(&self.table);
         let moment = entry.moment();
         table.entries.insert(entry.ctx.key(), entry);
+        if table.renew_at.is_none_or(|first| renew_at < first) {
+            table.renew_at = Some(renew_at);
+            self.flush.notify_one();
+        }
         if moment.is_some_and(|moment| table.armed.is_none_or(|armed| moment < armed)) {
             table.armed = moment;
             self.sooner.notify_one();
@@ -139,11 +145,24 @@ impl Held {
         lock(&self.table).flush_at
     }
 
+    /// When leases that came since the last beat of all want to be renewed.
+    pub fn renew_at(&self) -> Option<Duration> {
+        lock(&self.table).renew_at
+    }
+
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        lock(&self.table).entries.is_empty()
+    }
+
     /// What to send now: every lease, or only those with news. In slices that a call may carry.
     pub fn beats(&self, every: bool, now: Duration) -> Vec<Vec<LeaseBeat>> {
         let mut table = lock(&self.table);
         table.flush_at = None;
         table.flushed_at = now;
+        if every {
+            table.renew_at = None;
+        }
         let leases: Vec<LeaseBeat> = table
             .entries
             .iter()
@@ -327,7 +346,7 @@ mod tests {
     async fn the_answer_to_a_beat_that_comes_after_its_lease_was_given_up_changes_nothing() {
         let (held, ctx) = (Held::default(), attempt());
         let key = ctx.key();
-        held.insert(ctx, KEPT_UNTIL);
+        held.insert(ctx, KEPT_UNTIL, KEPT_UNTIL / 3);
         let checkpoint = Checkpoint { name: "step".into(), value: "1".into() };
         let late = async {
             let sent = held.beats(true, Duration::ZERO).remove(0);

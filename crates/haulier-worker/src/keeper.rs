@@ -1,14 +1,15 @@
-//! The one beat loop of a worker: every third of the ttl it renews all leases in one call. In
-//! between it sends what cannot wait (checkpoints, and progress now and then), and beats at once
-//! when the store has news. A beat that is not answered in time is given up and sent again; the
-//! leases' own deadlines, which the warden keeps, do not wait for it.
+//! The one beat loop of a worker: every third of the ttl it renews all leases in one call; without
+//! leases it only shows now and then that it lives. In between it sends what cannot wait
+//! (checkpoints, and progress now and then), and beats at once when the store has news. A beat that
+//! is not answered in time is given up and sent again; the leases' own deadlines, which the warden
+//! keeps, do not wait for it.
 
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use haulier_core::limits::WAIT_MAX;
+use haulier_core::limits::{BEAT_IDLE, WAIT_MAX};
 use haulier_core::probe::planted;
 use haulier_core::{Beat, BeatReply, Code, Error, LeaseBeat, Queue, Result, WorkerAbout, WorkerId};
 
@@ -54,7 +55,8 @@ impl Keeper<'_> {
         loop {
             let flush = self.shared.held.flush.notified();
             let flush_at = self.shared.held.flush_at();
-            let at = flush_at.map_or(self.next, |at| at.min(self.next));
+            let next = self.next();
+            let at = flush_at.map_or(next, |at| at.min(next));
             let wait = at.saturating_sub(self.shared.now());
             if wait.is_zero() {
                 return;
@@ -67,15 +69,20 @@ impl Keeper<'_> {
         }
     }
 
+    /// When the next beat of all is due: a lease that comes to an idle worker brings it forward.
+    fn next(&self) -> Duration {
+        self.shared.held.renew_at().map_or(self.next, |at| at.min(self.next))
+    }
+
     fn is_due(&self) -> bool {
         let now = self.shared.now();
-        now >= self.next || self.shared.held.flush_at().is_some_and(|at| now >= at)
+        now >= self.next() || self.shared.held.flush_at().is_some_and(|at| now >= at)
     }
 
     /// Sends what is due: all leases, or those with news only.
     async fn beat(&mut self) {
         let sent = self.shared.now();
-        let every = sent >= self.next;
+        let every = sent >= self.next();
         let third = self.shared.settings.ttl / 3;
         let mut slices = self.shared.held.beats(every, sent);
         if slices.is_empty() && every {
@@ -91,7 +98,8 @@ impl Keeper<'_> {
         }
         self.pause.reset();
         if every {
-            self.next = sent + third;
+            let idle = self.shared.held.is_empty();
+            self.next = sent + if idle { BEAT_IDLE.max(third) } else { third };
         }
     }
 

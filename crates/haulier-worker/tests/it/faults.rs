@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use haulier_core::State as TaskState;
+use haulier_core::limits::BEAT_IDLE;
 use haulier_worker::{Ctx, State, TaskError};
 
 use crate::Job;
@@ -54,6 +55,22 @@ async fn beats_keep_a_lease_for_as_long_as_its_handler_runs() {
     };
     let running = world.start(world.worker().register(handler)).await;
     world.elapse(Duration::from_mins(10)).await;
+    let view = world.view(id).await;
+    assert_eq!((view.state(), view.deliveries.len()), (TaskState::Completed, 1));
+    running.crash().await;
+}
+
+#[tokio::test]
+async fn a_lease_that_comes_to_an_idle_worker_is_renewed_before_its_next_idle_beat() {
+    let world = World::new();
+    let handler = async |_: Job, ctx: Ctx| {
+        ctx.clock().sleep(Duration::from_mins(1)).await;
+        Ok::<_, TaskError>(String::new())
+    };
+    let running = world.start(world.worker().register(handler)).await;
+    world.elapse(BEAT_IDLE).await;
+    let id = world.enqueue(0, |_| ()).await;
+    world.elapse(Duration::from_mins(1)).await;
     let view = world.view(id).await;
     assert_eq!((view.state(), view.deliveries.len()), (TaskState::Completed, 1));
     running.crash().await;

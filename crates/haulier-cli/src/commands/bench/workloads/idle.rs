@@ -1,12 +1,12 @@
 //! What it costs to do nothing: queues in which nothing happens, and workers that wait in them,
-//! each with a lease call out and a beat every third of a ttl.
+//! each with a lease call out and the beats of a worker that holds no lease.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use haulier::Client;
-use haulier_core::limits::{ITEMS_MAX, LEASE_TTL_DEFAULT, WAIT_MAX, WANT_NAMES_MAX};
+use haulier_core::limits::{BEAT_IDLE, ITEMS_MAX, LEASE_TTL_DEFAULT, WAIT_MAX, WANT_NAMES_MAX};
 use haulier_core::{Beat, NewTask, QueueName, Want, WantedQueue, WorkerId};
 use tokio::task::JoinSet;
 
@@ -61,7 +61,7 @@ impl Case for Idle {
             let queue = names[number as usize % names.len()].clone();
             let id = WorkerId::new(format!("{}-{number}", run.queue))?;
             // Their beats are spread over the time between two.
-            let first = LEASE_TTL_DEFAULT / 3 * number / self.workers;
+            let first = BEAT_IDLE * number / self.workers;
             waiting.spawn(wait(Arc::clone(&run), client.clone(), id, queue, first));
         }
         let values = self.watch(site, &mut waiting).await?;
@@ -151,7 +151,7 @@ async fn wait(
         loop {
             let (worker, ttl) = (id.clone(), LEASE_TTL_DEFAULT);
             queue.beat(vec![Beat { worker, about: None, ttl, leases: Vec::new() }]).await?;
-            run.clock.sleep(ttl / 3).await;
+            run.clock.sleep(BEAT_IDLE).await;
         }
     };
     tokio::select! {
