@@ -1,6 +1,6 @@
--- What a worker in any language calls to complete its task inside its own transaction, together with
--- what the task was about: both become true when the transaction commits, or neither. Errors are
--- those of the functions that hand tasks over.
+-- What a worker in any language calls to complete its task inside its own transaction, together
+-- with what the task was about: both become true when the transaction commits, or neither. Errors
+-- are those of the functions that hand tasks over.
 
 -- The answer to a key whose lease is over: the same as the first time, if it completed the task.
 CREATE FUNCTION {schema}.answer_again(id uuid, epoch bigint) RETURNS void
@@ -49,7 +49,7 @@ BEGIN
         PERFORM {schema}.refuse('HL007', 'task ' || $1 || ' was cancelled',
             'Roll back; nothing else is to be done.');
     END IF;
-    PERFORM {schema}.check_bytes('result', $3, $4);
+    PERFORM {schema}.check_bytes('result', $3, $4, {schema}.bytes_max());
     SELECT n.wall INTO wall FROM {schema}.now n;
     -- It is no part of a batch: others may be removed long before this transaction commits.
     number := nextval('{schema}.finish') * 1024;

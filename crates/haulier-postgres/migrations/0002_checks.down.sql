@@ -1,0 +1,15 @@
+DROP FUNCTION {schema}.word;
+DROP FUNCTION {schema}.check_numbers;
+DROP FUNCTION {schema}.only_known;
+DROP FUNCTION {schema}.backoff;
+DROP FUNCTION {schema}.check_labels;
+DROP FUNCTION {schema}.check_headers;
+DROP FUNCTION {schema}.check_pairs;
+DROP FUNCTION {schema}.pairs;
+DROP FUNCTION {schema}.check_bytes;
+DROP FUNCTION {schema}.bytes_max;
+DROP FUNCTION {schema}.check_name;
+DROP FUNCTION {schema}.millis;
+DROP FUNCTION {schema}.escape;
+DROP FUNCTION {schema}.shown;
+DROP FUNCTION {schema}.refuse;
