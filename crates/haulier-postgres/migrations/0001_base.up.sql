@@ -30,10 +30,12 @@ CREATE FUNCTION {schema}.clock() RETURNS bigint
     AS $$ SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint $$;
 
 -- The times that a statement needs, with what else every verb asks of `meta`. `wall` is what is
--- stored and shown, `leases` is what deadlines count on: it does not jump when the calendar does.
+-- stored and shown, `leases` is what deadlines count on: it does not jump when the calendar does, and
+-- it goes no farther than two seconds beyond the last sweep. So a jump has no time to do harm before
+-- a sweep sees it, and time without any server is nobody's loss.
 CREATE VIEW {schema}.now AS
     SELECT greatest(read.at, m.wall) AS wall,
-           greatest(read.at - m.slip, m.leases_at) AS leases,
+           least(greatest(read.at - m.slip, m.leases_at), m.leases_at + 2000) AS leases,
            m.generation, m.epoch_floor
     FROM {schema}.meta m, LATERAL (SELECT {schema}.clock() AS at) read;
 
@@ -46,11 +48,19 @@ CREATE TABLE {schema}.queue (
     retain_completed bigint NOT NULL DEFAULT 3600000,
     retain_count     bigint NOT NULL DEFAULT 10000,
     retain_cancelled bigint NOT NULL DEFAULT 86400000,
-    retain_dead      bigint NOT NULL DEFAULT 2592000000,
+    retain_dead      bigint NOT NULL DEFAULT 2592000000
+);
+
+-- How far retention has come in a queue; apart from it, because it changes with every sweep.
+CREATE TABLE {schema}.retention (
+    queue      integer PRIMARY KEY,
     -- Completed tasks that still have a line and whose `finish` is below are gone: one number
     -- removes thousands of tasks.
-    gone_below       bigint NOT NULL DEFAULT 0
-);
+    gone_below bigint NOT NULL DEFAULT 0,
+    -- When there is something to look for again, by the calendar. Null: once something completes.
+    look_at    bigint
+) WITH (fillfactor = 50);
+CREATE INDEX retention_look ON {schema}.retention (look_at) WHERE look_at IS NOT NULL;
 
 -- Places in line. Gaps are harmless.
 CREATE SEQUENCE {schema}.place CACHE 1;
@@ -68,9 +78,10 @@ CREATE TABLE {schema}.task (
     finished_at    bigint,
     -- The order of completions, for retention by count: number of the batch * 1024 + position in it.
     finish         bigint,
-    -- Out of line: when time does something to it (its pause ends; it is kept no longer; its id is
-    -- forgotten).
+    -- Out of line: when it comes into line, by itself.
     wake_at        bigint,
+    -- Finished, and removed by itself: until when it is kept. Removed: until when its id is known.
+    kept_until     bigint,
     -- When it expires if it has not started.
     expires_at     bigint,
     -- The delivery that completed it, when its row is the only record of it.
@@ -122,9 +133,13 @@ CREATE TABLE {schema}.task (
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 -- A completion must change no column of these indexes.
 CREATE INDEX task_line ON {schema}.task (line, place) WHERE line IS NOT NULL;
-CREATE INDEX task_wake ON {schema}.task (wake_at, place) WHERE line IS NULL;
+CREATE INDEX task_wake ON {schema}.task (wake_at, place) WHERE wake_at IS NOT NULL;
+CREATE INDEX task_kept ON {schema}.task (kept_until) WHERE kept_until IS NOT NULL;
 CREATE INDEX task_expires ON {schema}.task (expires_at) WHERE expires_at IS NOT NULL;
+-- Listings, newest first: of all; of those that are in no line; of those that are dead.
 CREATE INDEX task_age ON {schema}.task (enqueued_at, id);
+CREATE INDEX task_aside ON {schema}.task (enqueued_at, id) WHERE line IS NULL;
+CREATE INDEX task_dead ON {schema}.task (enqueued_at, id) WHERE reason IS NOT NULL;
 
 -- Running tasks: the fence, and until when it holds.
 CREATE TABLE {schema}.lease (
@@ -186,9 +201,12 @@ CREATE TABLE {schema}.tally (
     dead      bigint NOT NULL DEFAULT 0,
     accepted  bigint NOT NULL DEFAULT 0,
     removed   bigint NOT NULL DEFAULT 0,
-    finished  bigint NOT NULL DEFAULT 0
+    finished  bigint NOT NULL DEFAULT 0,
+    -- Not added up yet.
+    fresh     boolean NOT NULL DEFAULT true
 ) WITH (autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX tally_queue ON {schema}.tally (queue);
+CREATE INDEX tally_fresh ON {schema}.tally (queue) WHERE fresh;
 
 -- Completed tasks, in the order of their completion: what retention by count and by time goes by.
 -- One row a queue and batch, so that a thousand tasks are counted, and removed, by one.
@@ -198,15 +216,21 @@ CREATE TABLE {schema}.completion (
     first   bigint NOT NULL,
     at      bigint NOT NULL,
     ids     uuid[] NOT NULL,
-    -- A task that is kept for reasons of its own, too: it is out of line, and removed by itself.
+    -- A task that is removed by itself (own retention, or a unique key): it is out of line.
     single  boolean NOT NULL DEFAULT false,
-    -- Of these, the first `gone` are below the queue's mark already.
-    gone    integer NOT NULL DEFAULT 0,
-    -- When the last of them went; then their ids are remembered for a while.
+    -- A single one whose unique key is held for its window: until then it is not removed.
+    held_until bigint,
+    -- When they went; then their ids are remembered for a while.
     gone_at bigint,
     PRIMARY KEY (queue, first)
 );
-CREATE INDEX completion_gone ON {schema}.completion (gone_at, first);
+-- What may go by count, what goes by time, whose key becomes free, and what is gone.
+CREATE INDEX completion_free ON {schema}.completion (queue, first)
+    WHERE gone_at IS NULL AND held_until IS NULL;
+CREATE INDEX completion_plain ON {schema}.completion (queue, first)
+    WHERE gone_at IS NULL AND NOT single;
+CREATE INDEX completion_held ON {schema}.completion (held_until) WHERE held_until IS NOT NULL;
+CREATE INDEX completion_gone ON {schema}.completion (gone_at, queue) WHERE gone_at IS NOT NULL;
 
 -- Servers that have this store open.
 CREATE TABLE {schema}.node (
@@ -241,9 +265,11 @@ CREATE VIEW {schema}.standing AS
            l.stops AS lease_stops, l.ttl AS lease_ttl, l.leased_at AS lease_leased_at,
            l.attempt AS lease_attempt, l.worker AS lease_worker,
            q.retain_completed, q.retain_cancelled, q.retain_dead,
-           t.state = 7 OR (t.state = 4 AND t.line IS NOT NULL AND t.finish < q.gone_below) AS gone
+           t.state = 7 OR (t.state = 4 AND t.line IS NOT NULL
+                           AND t.finish < coalesce(k.gone_below, 0)) AS gone
     FROM {schema}.task t
     JOIN {schema}.queue q ON q.no = t.queue
+    LEFT JOIN {schema}.retention k ON k.queue = t.queue
     LEFT JOIN {schema}.lease l ON l.id = t.id;
 
 -- The same, and all that is shown of it.
@@ -256,10 +282,12 @@ CREATE VIEW {schema}.whole AS
            l.stops AS lease_stops, l.ttl AS lease_ttl, l.leased_at AS lease_leased_at,
            l.attempt AS lease_attempt, l.worker AS lease_worker,
            q.retain_completed, q.retain_cancelled, q.retain_dead,
-           t.state = 7 OR (t.state = 4 AND t.line IS NOT NULL AND t.finish < q.gone_below) AS gone,
+           t.state = 7 OR (t.state = 4 AND t.line IS NOT NULL
+                           AND t.finish < coalesce(k.gone_below, 0)) AS gone,
            q.name AS queue_name, t.kind, t.payload, t.content_type, t.backoff, t.expires_in,
            t.headers, t.labels, t.unique_conflict, t.result, t.result_type, t.progress,
            t.progress_note, t.checkpoints, t.checkpoint_values
     FROM {schema}.task t
     JOIN {schema}.queue q ON q.no = t.queue
+    LEFT JOIN {schema}.retention k ON k.queue = t.queue
     LEFT JOIN {schema}.lease l ON l.id = t.id;
