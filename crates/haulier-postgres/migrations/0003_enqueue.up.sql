@@ -38,14 +38,14 @@ CREATE FUNCTION {schema}.new_task(
 #variable_conflict use_variable
 DECLARE
     new {schema}.task;
-    times record;
+    wall bigint;
     later bigint := {schema}.millis('delay', delay);
 BEGIN
-    SELECT n.wall, n.epoch_floor INTO times FROM {schema}.now n;
+    SELECT n.wall INTO wall FROM {schema}.now n;
     PERFORM {schema}.check_name('queue', queue);
     PERFORM {schema}.check_name('kind', kind);
     PERFORM {schema}.check_bytes('payload', payload, content_type, bytes_max);
-    new.id := coalesce(id, {schema}.new_id(times.wall));
+    new.id := coalesce(id, {schema}.new_id(wall));
     new.kind := kind;
     new.payload := payload;
     new.content_type := nullif(content_type, 'application/json');
@@ -75,15 +75,15 @@ BEGIN
     ELSIF NOT isfinite(run_at) THEN
         PERFORM {schema}.refuse('HL001', 'run_at is infinite', 'Give a moment that comes.');
     END IF;
-    new.enqueued_at := times.wall;
+    new.enqueued_at := wall;
     -- A time that has passed is no way to the head of the line.
-    new.due_at := greatest(times.wall + coalesce(later, 0),
+    new.due_at := greatest(wall + coalesce(later, 0),
         floor((extract(epoch FROM run_at) * 1000)::numeric)::bigint);
-    new.state := CASE WHEN new.due_at <= times.wall THEN 1 ELSE 0 END;
+    new.state := CASE WHEN new.due_at <= wall THEN 1 ELSE 0 END;
     -- Not in line: a server brings it there when it sees it.
     new.wake_at := new.due_at;
-    new.expires_at := times.wall + new.expires_in;
-    new.epoch := times.epoch_floor;
+    new.expires_at := wall + new.expires_in;
+    new.epoch := 0;
     RETURN new;
 END
 $$;

@@ -40,6 +40,7 @@ DECLARE
     held {schema}.lease;
     wall bigint;
     number bigint;
+    key_until bigint;
 BEGIN
     DELETE FROM {schema}.lease l WHERE l.id = $1 AND l.epoch = $2 RETURNING * INTO held;
     IF NOT FOUND THEN
@@ -55,13 +56,14 @@ BEGIN
     number := nextval('{schema}.finish') * 1024;
     UPDATE {schema}.task t
         SET state = 4, line = NULL, finish = number, finished_at = wall, expires_at = NULL,
-            wake_at = greatest(wall + coalesce(t.retain, q.retain_completed),
+            kept_until = greatest(wall + coalesce(t.retain, q.retain_completed),
                 t.enqueued_at + t.unique_window),
             place = nextval('{schema}.place'), epoch = held.epoch, attempt = held.attempt,
             started = true, has_deliveries = true, result = $3,
             result_type = CASE WHEN $3 IS NOT NULL THEN nullif($4, 'application/json') END
         FROM {schema}.queue q
-        WHERE t.id = $1 AND q.no = t.queue;
+        WHERE t.id = $1 AND q.no = t.queue
+        RETURNING t.enqueued_at + t.unique_window INTO key_until;
     INSERT INTO {schema}.delivery
         (task, epoch, attempt, worker, leased_at, ended_at, ended, answer)
         VALUES ($1, $2, held.attempt, held.worker, held.leased_at, wall, 0, 4);
@@ -69,8 +71,9 @@ BEGIN
     DELETE FROM {schema}.delivery d WHERE d.task = $1 AND d.epoch <= (
         SELECT o.epoch FROM {schema}.delivery o WHERE o.task = $1
         ORDER BY o.epoch DESC OFFSET 20 LIMIT 1);
-    INSERT INTO {schema}.completion (queue, first, at, ids, single)
-        VALUES (held.queue, number, wall, ARRAY[$1], true);
+    INSERT INTO {schema}.completion (queue, first, at, ids, single, held_until)
+        VALUES (held.queue, number, wall, ARRAY[$1], true,
+            CASE WHEN key_until > wall THEN key_until END);
     INSERT INTO {schema}.tally (queue, running, completed, finished)
         VALUES (held.queue, -1, 1, 1);
 END
