@@ -31,28 +31,31 @@ fn f26_one_key_and_64_callers_make_one_task_although_the_winner_dies() {
         module_path!(),
         "f26_one_key_and_64_callers_make_one_task_although_the_winner_dies",
         async {
-            let site = Site::new();
-            let mut server = site.serve(&Setup::default()).await;
-            for round in 0..times(50, 3) {
-                let url = site.url();
-                let callers: Vec<_> = (0..64)
-                    .map(|_| {
-                        let (url, key) = (url.clone(), format!("key-{round}"));
-                        tokio::spawn(async move { insist(&url, &key).await })
-                    })
-                    .collect();
-                rest(millis(20 + 10 * round as u64 % 70)).await;
-                server.kill().await;
-                server = site.serve(&Setup::default()).await;
-                let mut holders = Vec::new();
-                for caller in callers {
-                    holders.push(caller.await.unwrap());
-                }
-                holders.dedup();
-                assert_eq!(holders.len(), 1, "I4: {holders:?}");
-            }
+            one_key(&Site::new()).await;
         },
     );
+}
+
+/// Everybody wants the same key, and a server is killed meanwhile.
+pub async fn one_key(site: &Site) {
+    let mut server = site.serve(&Setup::default()).await;
+    for round in 0..times(50, 3) {
+        let callers: Vec<_> = (0..64)
+            .map(|_| {
+                let (url, key) = (site.url(), format!("key-{round}"));
+                tokio::spawn(async move { insist(&url, &key).await })
+            })
+            .collect();
+        rest(millis(20 + 10 * round as u64 % 70)).await;
+        server.kill().await;
+        server = site.serve(&Setup::default()).await;
+        let mut holders = Vec::new();
+        for caller in callers {
+            holders.push(caller.await.unwrap());
+        }
+        holders.dedup();
+        assert_eq!(holders.len(), 1, "I4: {holders:?}");
+    }
 }
 
 /// Hands its own task over until it is told which one holds the key.
@@ -90,44 +93,48 @@ fn f27_readers_that_stop_reading_cost_neither_memory_nor_others_time() {
         module_path!(),
         "f27_readers_that_stop_reading_cost_neither_memory_nor_others_time",
         async {
-            let site = Site::new();
-            let server = site.serve(&Setup::default()).await;
-            let client = site.client().await;
-            let payload = Payload::new(vec![b'x'; 100_000], "text/plain");
-            for _ in 0..20 {
-                let tasks = (0..10).map(|_| {
-                    let mut task = task(&client);
-                    task.task.payload = payload.clone();
-                    task
-                });
-                client.enqueue_many(tasks.collect()).await.unwrap();
-            }
-            // Listings of megabytes, asked for again and again, never read.
-            let mut readers = Vec::new();
-            for _ in 0..times(200, 20) {
-                let mut stream = http::dial().await.unwrap();
-                let path = "/api/v1/tasks?limit=200&include=payload";
-                let ask = http::request("GET", path, "").replace("Connection: close\r\n", "");
-                stream.write_all(ask.repeat(50).as_bytes()).await.unwrap();
-                readers.push(stream);
-            }
-            // A worker with many slots that takes nothing off its connection.
-            let worker = site.start(&Setup::default(), ["work", "-c", "500", "--exec", "sleep 60"]);
-            until("the worker holds something", || async {
-                let queue = http::json("GET", "/api/v1/queues/default", &Value::Null).await;
-                queue["tasks"]["running"].as_u64() > Some(0)
-                    || queue["counts"]["running"].as_u64() > Some(0)
-                    || queue["running"].as_u64() > Some(0)
-            })
-            .await;
-            worker.signal(rustix::process::Signal::STOP);
-            for _ in 0..20 {
-                serves(&server, &site).await;
-            }
-            drop(readers);
-            println!("── F27: {} MiB", server.holds().0 >> 20);
+            readers(&Site::new()).await;
         },
     );
+}
+
+/// Readers ask, and read nothing.
+pub async fn readers(site: &Site) {
+    let server = site.serve(&Setup::default()).await;
+    let client = site.client().await;
+    let payload = Payload::new(vec![b'x'; 100_000], "text/plain");
+    for _ in 0..20 {
+        let tasks = (0..10).map(|_| {
+            let mut task = task(&client);
+            task.task.payload = payload.clone();
+            task
+        });
+        client.enqueue_many(tasks.collect()).await.unwrap();
+    }
+    // Listings of megabytes, asked for again and again, never read.
+    let mut readers = Vec::new();
+    for _ in 0..times(200, 20) {
+        let mut stream = http::dial().await.unwrap();
+        let path = "/api/v1/tasks?limit=200&include=payload";
+        let ask = http::request("GET", path, "").replace("Connection: close\r\n", "");
+        stream.write_all(ask.repeat(50).as_bytes()).await.unwrap();
+        readers.push(stream);
+    }
+    // A worker with many slots that takes nothing off its connection.
+    let worker = site.start(&Setup::default(), ["work", "-c", "500", "--exec", "sleep 60"]);
+    until("the worker holds something", || async {
+        let queue = http::json("GET", "/api/v1/queues/default", &Value::Null).await;
+        queue["tasks"]["running"].as_u64() > Some(0)
+            || queue["counts"]["running"].as_u64() > Some(0)
+            || queue["running"].as_u64() > Some(0)
+    })
+    .await;
+    worker.signal(rustix::process::Signal::STOP);
+    for _ in 0..20 {
+        serves(&server, site).await;
+    }
+    drop(readers);
+    println!("── F27: {} MiB", server.holds().0 >> 20);
 }
 
 #[test]
@@ -223,53 +230,54 @@ fn f29_a_payload_of_the_limit_comes_back_whole_and_one_byte_more_never_runs() {
         module_path!(),
         "f29_a_payload_of_the_limit_comes_back_whole_and_one_byte_more_never_runs",
         async {
-            let site = Site::new();
-            let server = site.serve(&Setup::default()).await;
-            let client = site.client().await;
-            let sized = |bytes: usize| {
-                let mut task = task(&client);
-                task.task.payload = Payload::new(vec![0xf7; bytes], "application/octet-stream");
-                task
-            };
-            let (fits, over) =
-                (sized(limits::PAYLOAD_BYTES_DEFAULT), sized(limits::PAYLOAD_BYTES_DEFAULT + 1));
-            let refused = client.queue().enqueue(vec![over.clone(), fits.clone()]).await.unwrap();
-            let code = |answer: &Enqueued| match answer {
-                Enqueued::Refused(refusal) => Some(refusal.code),
-                _ => None,
-            };
-            let codes: Vec<_> = refused.iter().map(code).collect();
-            assert_eq!(codes, [Some(Code::TooLarge), None], "I10, I13");
-            let name = QueueName::new("default").unwrap();
-            let want = Want::new(WorkerId::new("w-1").unwrap(), name, 10);
-            let leases = client.queue().lease(vec![want], millis(0)).await.unwrap().remove(0);
-            assert_eq!(leases.len(), 1, "I10: {leases:?}");
-            assert!(leases[0].task.payload == fits.task.payload, "I9");
-            let deep = "[".repeat(200_000);
-            let hostile = [
-                format!("{{\"kind\": \"work\", \"payload\": {deep}"),
-                format!("{{\"kind\": \"work\", \"payload\": {}{}}}", deep, "]".repeat(200_000)),
-                "{\"kind\": \"wo\\u0000rk\", \"payload\": 1}".to_owned(),
-                "{\"kind\": \"work\", \"payload\": 1, \"payload\": 2}".to_owned(),
-                format!("{{\"kind\": \"work\", \"payload\": \"{}\"}}", "x".repeat(9 << 20)),
-                "\u{feff}null".to_owned(),
-            ];
-            for body in hostile {
-                let shown: String = body.chars().take(60).collect();
-                match http::ask("POST", "/api/v1/tasks", &body).await {
-                    // Deeply nested is still JSON, and goes through as it is.
-                    Ok((status, said)) => {
-                        assert!(
-                            (400..500).contains(&status) || status == 201,
-                            "{shown}: {status} {said}"
-                        );
-                    }
-                    Err(error) => println!("{shown}: {error}"),
-                }
-            }
-            serves(&server, &site).await;
+            payloads(&Site::new()).await;
         },
     );
+}
+
+/// Payloads too large, or hostile.
+pub async fn payloads(site: &Site) {
+    let server = site.serve(&Setup::default()).await;
+    let client = site.client().await;
+    let sized = |bytes: usize| {
+        let mut task = task(&client);
+        task.task.payload = Payload::new(vec![0xf7; bytes], "application/octet-stream");
+        task
+    };
+    let (fits, over) =
+        (sized(limits::PAYLOAD_BYTES_DEFAULT), sized(limits::PAYLOAD_BYTES_DEFAULT + 1));
+    let refused = client.queue().enqueue(vec![over.clone(), fits.clone()]).await.unwrap();
+    let code = |answer: &Enqueued| match answer {
+        Enqueued::Refused(refusal) => Some(refusal.code),
+        _ => None,
+    };
+    let codes: Vec<_> = refused.iter().map(code).collect();
+    assert_eq!(codes, [Some(Code::TooLarge), None], "I10, I13");
+    let name = QueueName::new("default").unwrap();
+    let want = Want::new(WorkerId::new("w-1").unwrap(), name, 10);
+    let leases = client.queue().lease(vec![want], millis(0)).await.unwrap().remove(0);
+    assert_eq!(leases.len(), 1, "I10: {leases:?}");
+    assert!(leases[0].task.payload == fits.task.payload, "I9");
+    let deep = "[".repeat(200_000);
+    let hostile = [
+        format!("{{\"kind\": \"work\", \"payload\": {deep}"),
+        format!("{{\"kind\": \"work\", \"payload\": {}{}}}", deep, "]".repeat(200_000)),
+        "{\"kind\": \"wo\\u0000rk\", \"payload\": 1}".to_owned(),
+        "{\"kind\": \"work\", \"payload\": 1, \"payload\": 2}".to_owned(),
+        format!("{{\"kind\": \"work\", \"payload\": \"{}\"}}", "x".repeat(9 << 20)),
+        "\u{feff}null".to_owned(),
+    ];
+    for body in hostile {
+        let shown: String = body.chars().take(60).collect();
+        match http::ask("POST", "/api/v1/tasks", &body).await {
+            // Deeply nested is still JSON, and goes through as it is.
+            Ok((status, said)) => {
+                assert!((400..500).contains(&status) || status == 201, "{shown}: {status} {said}");
+            }
+            Err(error) => println!("{shown}: {error}"),
+        }
+    }
+    serves(&server, site).await;
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Cut {
     }
 }
 
-fn filter(rules: &[String]) {
+pub fn filter(rules: &[String]) {
     run("nft", &["add table inet f"]);
     run("nft", &["add chain inet f i { type filter hook input priority 0; }"]);
     for rule in rules {
@@ -53,55 +53,64 @@ fn filter(rules: &[String]) {
     }
 }
 
-fn unfilter() {
+pub fn unfilter() {
     run("nft", &["delete table inet f"]);
 }
 
 #[test]
 fn f12_a_worker_that_is_cut_off_loses_its_leases_and_no_more() {
     alone(module_path!(), "f12_a_worker_that_is_cut_off_loses_its_leases_and_no_more", async {
-        let site = Site::new();
-        let at = site.serve(&Setup::default()).await;
-        // One worker goes through a port of its own, where it can be cut off alone.
-        let way = Proxy::to(server()).await.unwrap();
-        let ttl = Duration::from_secs(1);
-        let mut load = Load::new(seed(), Shape::default());
-        load.produce("p1", &site.client().await);
-        load.work("w1", &connect(&format!("http://{}", way.address)).await, 4, ttl);
-        load.work("w2", &site.client().await, 4, ttl);
-        let cuts = [Cut::Drop, Cut::Questions, Cut::Answers, Cut::Reset];
-        let strikes = schedule(seed(), times(60, 4), &[()], (200, 600), (500, 3_000));
-        for (strike, cut) in strikes.iter().zip(cuts.into_iter().cycle()) {
-            rest(strike.after).await;
-            load.recorder.fault("w1", Fault::Cut);
-            filter(&cut.rules(way.address.port()));
-            rest(strike.lasts / if full() { 1 } else { 2 }).await;
-            unfilter();
-            load.recorder.heal("w1", Fault::Cut);
-        }
-        site.finish("F12", load, at).await;
+        cut_off(&Site::new()).await;
     });
+}
+
+/// A worker cannot be reached, in several ways.
+pub async fn cut_off(site: &Site) {
+    let at = site.serve(&Setup::default()).await;
+    // One worker goes through a port of its own, where it can be cut off alone.
+    let way = Proxy::to(server()).await.unwrap();
+    let ttl = Duration::from_secs(1);
+    let mut load = Load::new(seed(), Shape::default());
+    load.produce("p1", &site.client().await);
+    load.work("w1", &connect(&format!("http://{}", way.address)).await, 4, ttl);
+    load.work("w2", &site.client().await, 4, ttl);
+    let cuts = [Cut::Drop, Cut::Questions, Cut::Answers, Cut::Reset];
+    let strikes = schedule(seed(), times(60, 4), &[()], (200, 600), (500, 3_000));
+    for (strike, cut) in strikes.iter().zip(cuts.into_iter().cycle()) {
+        rest(strike.after).await;
+        load.recorder.fault("w1", Fault::Cut);
+        filter(&cut.rules(way.address.port()));
+        rest(strike.lasts / if full() { 1 } else { 2 }).await;
+        unfilter();
+        load.recorder.heal("w1", Fault::Cut);
+    }
+    site.finish("F12", load, at).await;
 }
 
 #[test]
 fn f14_lost_packets_and_a_slow_link_only_make_it_slow() {
     alone(module_path!(), "f14_lost_packets_and_a_slow_link_only_make_it_slow", async {
-        run("ip", &["link", "set", "lo", "mtu", "1500"]);
-        let site = Site::new();
-        let at = site.serve(&Setup::default()).await;
-        let load = load(&site, Shape::default()).await;
-        load.reach(100).await;
-        load.recorder.fault("net", Fault::Slow);
-        filter(&["numgen random mod 20 == 0 drop".to_owned()]);
-        rest(millis(if full() { 60_000 } else { 2_500 })).await;
-        unfilter();
-        let slow = "qdisc add dev lo root tbf rate 1mbit burst 32k latency 400ms";
-        run("tc", &slow.split(' ').collect::<Vec<_>>());
-        rest(millis(if full() { 60_000 } else { 2_500 })).await;
-        run("tc", &["qdisc", "del", "dev", "lo", "root"]);
-        load.recorder.heal("net", Fault::Slow);
-        site.finish("F14", load, at).await;
+        lossy_net(&Site::new()).await;
     });
+}
+
+/// Packets get lost; then all links are slow.
+pub async fn lossy_net(site: &Site) {
+    run("ip", &["link", "set", "lo", "mtu", "1500"]);
+
+    let at = site.serve(&Setup::default()).await;
+    let load = load(site, Shape::default()).await;
+    load.reach(100).await;
+    load.recorder.fault("net", Fault::Slow);
+    filter(&["numgen random mod 20 == 0 drop".to_owned()]);
+    rest(millis(if full() { 60_000 } else { 2_500 })).await;
+    unfilter();
+    let slow = "qdisc add dev lo root tbf rate 1mbit burst 32k latency 400ms";
+    run("tc", &slow.split(' ').collect::<Vec<_>>());
+    rest(millis(if full() { 60_000 } else { 2_500 })).await;
+    run("tc", &["qdisc", "del", "dev", "lo", "root"]);
+    load.recorder.heal("net", Fault::Slow);
+    site.finish("F14", load, at).await;
 }
 
 /// A client behind a proxy, whose answers get lost, and somebody who sees what was done.
@@ -245,21 +254,25 @@ async fn asked_again<T>(ask: impl AsyncFn() -> haulier_core::Result<T>) -> T {
 #[test]
 fn f13_a_lost_answer_to_any_verb_does_nothing_twice() {
     alone(module_path!(), "f13_a_lost_answer_to_any_verb_does_nothing_twice", async {
-        let site = Site::new();
-        let _at = site.serve(&Setup::default()).await;
-        let lossy = Lossy::new(&site).await;
-        for _ in 0..times(20, 1) {
-            let new = lossy.enqueue().await;
-            let key = lossy.lease(new.id).await;
-            lossy.beat(key).await;
-            let outcome = Outcome::Complete { result: None };
-            let completed =
-                |view: Option<&TaskView>| view.is_some_and(|view| view.state() == State::Completed);
-            lossy.settle(key, outcome, completed).await;
-            lossy.operate(new.id).await;
-        }
-        println!("── F13: {} bytes of answers were lost", lossy.proxy.swallowed());
+        answers_lost(&Site::new()).await;
     });
+}
+
+/// The answer to each verb is lost once.
+pub async fn answers_lost(site: &Site) {
+    let _at = site.serve(&Setup::default()).await;
+    let lossy = Lossy::new(site).await;
+    for _ in 0..times(20, 1) {
+        let new = lossy.enqueue().await;
+        let key = lossy.lease(new.id).await;
+        lossy.beat(key).await;
+        let outcome = Outcome::Complete { result: None };
+        let completed =
+            |view: Option<&TaskView>| view.is_some_and(|view| view.state() == State::Completed);
+        lossy.settle(key, outcome, completed).await;
+        lossy.operate(new.id).await;
+    }
+    println!("── F13: {} bytes of answers were lost", lossy.proxy.swallowed());
 }
 
 #[test]

@@ -60,41 +60,45 @@ fn f19_a_second_server_is_refused_while_the_first_is_frozen() {
 #[test]
 fn f21_leases_outlive_a_time_without_a_server() {
     alone(module_path!(), "f21_leases_outlive_a_time_without_a_server", async {
-        let site = Site::new();
-        let server = site.serve(&Setup::default()).await;
-        let count = times(10_000, 300);
-        let client = site.client().await;
-        let queue = client.queue();
-        let tasks: Vec<_> = (0..count).map(|_| task(&client)).collect();
-        for tasks in tasks.chunks(1_000) {
-            client.enqueue_many(tasks.to_vec()).await.unwrap();
-        }
-        let worker = WorkerId::new("w-1").unwrap();
-        // Until the last one is granted, the first one must last.
-        let ttl = Duration::from_secs(if full() { 60 } else { 5 });
-        let mut keys = Vec::new();
-        while keys.len() < count {
-            let name = QueueName::new("default").unwrap();
-            let want = Want { ttl, ..Want::new(worker.clone(), name, 1_000) };
-            let leases = queue.lease(vec![want], Duration::ZERO).await.unwrap();
-            keys.extend(leases.into_iter().flatten().map(|lease| lease.key));
-        }
-        let server = away(&site, server, if full() { 120_000 } else { 6_000 }).await;
-        for keys in keys.chunks(1_000) {
-            let leases = keys.iter().map(|key| LeaseBeat::renew(*key)).collect();
-            let beat = Beat { worker: worker.clone(), about: None, ttl, leases };
-            let held = queue.beat(vec![beat]).await.unwrap().remove(0).held;
-            assert!(held.iter().all(|held| *held == Held::Yes), "I11: a lease is gone: {held:?}");
-            let ends = keys
-                .iter()
-                .map(|key| Settlement { key: *key, outcome: Outcome::Complete { result: None } });
-            let settled = queue.settle(ends.collect()).await.unwrap();
-            let on_time = |s: &Settled| matches!(s, Settled::Applied { late: false, .. });
-            assert!(settled.iter().all(on_time), "I6: a lease was lost: {settled:?}");
-        }
-        println!("── F21: {count} leases went on");
-        drop(server);
+        without_a_server(&Site::new()).await;
     });
+}
+
+/// Leases are out, and for a while there is no server at all.
+pub async fn without_a_server(site: &Site) {
+    let server = site.serve(&Setup::default()).await;
+    let count = times(10_000, 300);
+    let client = site.client().await;
+    let queue = client.queue();
+    let tasks: Vec<_> = (0..count).map(|_| task(&client)).collect();
+    for tasks in tasks.chunks(1_000) {
+        client.enqueue_many(tasks.to_vec()).await.unwrap();
+    }
+    let worker = WorkerId::new("w-1").unwrap();
+    // Until the last one is granted, the first one must last.
+    let ttl = Duration::from_secs(if full() { 60 } else { 5 });
+    let mut keys = Vec::new();
+    while keys.len() < count {
+        let name = QueueName::new("default").unwrap();
+        let want = Want { ttl, ..Want::new(worker.clone(), name, 1_000) };
+        let leases = queue.lease(vec![want], Duration::ZERO).await.unwrap();
+        keys.extend(leases.into_iter().flatten().map(|lease| lease.key));
+    }
+    let server = away(site, server, if full() { 120_000 } else { 6_000 }).await;
+    for keys in keys.chunks(1_000) {
+        let leases = keys.iter().map(|key| LeaseBeat::renew(*key)).collect();
+        let beat = Beat { worker: worker.clone(), about: None, ttl, leases };
+        let held = queue.beat(vec![beat]).await.unwrap().remove(0).held;
+        assert!(held.iter().all(|held| *held == Held::Yes), "I11: a lease is gone: {held:?}");
+        let ends = keys
+            .iter()
+            .map(|key| Settlement { key: *key, outcome: Outcome::Complete { result: None } });
+        let settled = queue.settle(ends.collect()).await.unwrap();
+        let on_time = |s: &Settled| matches!(s, Settled::Applied { late: false, .. });
+        assert!(settled.iter().all(on_time), "I6: a lease was lost: {settled:?}");
+    }
+    println!("── F21: {count} leases went on");
+    drop(server);
 }
 
 async fn away(site: &Site, server: Running, for_ms: u64) -> Running {

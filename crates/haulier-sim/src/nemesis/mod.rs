@@ -11,7 +11,7 @@
 //! | `load.rs` | producers, workers, the end: heal, drain, read, restart, read again |
 //! | `register.rs` | a resource that takes only larger epochs, as handlers should use |
 //! | `schedule.rs` | what breaks when, for how long, from a seed |
-//! | `proxy.rs` | a TCP proxy: delay, one-way silence, cut after so many bytes |
+//! | `proxy.rs` | a TCP proxy: delay, one-way silence, cut after so many bytes, at a message |
 //! | `postgres.rs` | a PostgreSQL of a test's own: killed, frozen, followed by a standby |
 
 mod load;
@@ -22,6 +22,6 @@ mod schedule;
 
 pub use load::{Load, Seen, Shape};
 pub use postgres::PgServer;
-pub use proxy::Proxy;
+pub use proxy::{Break, Proxy};
 pub use register::Register;
 pub use schedule::{Dice, Strike, schedule};

@@ -268,10 +268,15 @@ impl PgServer {
         }
     }
 
-    /// The end of what it said.
-    pub fn said(&self) -> String {
+    /// What it said.
+    pub fn text(&self) -> String {
         let text = fs::read(self.log()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// The end of it.
+    pub fn said(&self) -> String {
+        let text = self.text();
         let from = text.ceil_char_boundary(text.len().saturating_sub(2_000));
         text.get(from..).unwrap_or_default().to_owned()
     }
