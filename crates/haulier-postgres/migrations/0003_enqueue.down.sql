@@ -15,4 +15,5 @@ DROP FUNCTION {schema}.refused;
 DROP TYPE {schema}.answer;
 DROP FUNCTION {schema}.queue_no;
 DROP FUNCTION {schema}.new_task;
+DROP FUNCTION {schema}.moment;
 DROP FUNCTION {schema}.new_id;

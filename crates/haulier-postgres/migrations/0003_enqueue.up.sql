@@ -26,10 +26,22 @@ BEGIN
 END
 $$;
 
+-- A moment in milliseconds.
+CREATE FUNCTION {schema}.moment(what text, at timestamptz) RETURNS bigint
+    LANGUAGE plpgsql IMMUTABLE STRICT
+    AS $$
+BEGIN
+    IF NOT isfinite(at) THEN
+        PERFORM {schema}.refuse('HL001', what || ' is infinite', 'Give a moment that comes.');
+    END IF;
+    RETURN floor((extract(epoch FROM at) * 1000)::numeric);
+END
+$$;
+
 -- The row of a task that is handed over, checked, and not stored yet; its queue is still a name.
 CREATE FUNCTION {schema}.new_task(
     kind text, payload bytea, content_type text, queue text, priority integer, delay interval,
-    run_at timestamptz, id uuid, unique_key text, unique_for interval, unique_until text,
+    run_at bigint, id uuid, unique_key text, unique_for interval, unique_until text,
     on_conflict text, max_attempts integer, timeout interval, backoff bigint[], expires_in interval,
     retain interval, headers text[], labels text[], bytes_max bigint
 ) RETURNS {schema}.task
@@ -72,13 +84,10 @@ BEGIN
     PERFORM {schema}.check_numbers(new);
     IF delay IS NOT NULL AND run_at IS NOT NULL THEN
         PERFORM {schema}.refuse('HL001', 'both delay and run_at are given', 'Give one of them.');
-    ELSIF NOT isfinite(run_at) THEN
-        PERFORM {schema}.refuse('HL001', 'run_at is infinite', 'Give a moment that comes.');
     END IF;
     new.enqueued_at := wall;
     -- A time that has passed is no way to the head of the line.
-    new.due_at := greatest(wall + coalesce(later, 0),
-        floor((extract(epoch FROM run_at) * 1000)::numeric)::bigint);
+    new.due_at := greatest(wall + coalesce(later, 0), run_at);
     new.state := CASE WHEN new.due_at <= wall THEN 1 ELSE 0 END;
     -- Not in line: a server brings it there when it sees it.
     new.wake_at := new.due_at;
@@ -310,10 +319,10 @@ CREATE FUNCTION {schema}.enqueue(
     AS $$
 SELECT {schema}.accepted({schema}.accept({schema}.new_task(
     enqueue.kind, convert_to(coalesce(payload, 'null')::text, 'UTF8'), 'application/json',
-    enqueue.queue, priority, delay, run_at, id, {schema}.escape(unique_key), unique_for,
-    unique_until, on_conflict, max_attempts, timeout, {schema}.backoff(backoff), expires_in, retain,
-    {schema}.pairs('headers', headers), {schema}.pairs('labels', labels), {schema}.bytes_max()),
-    enqueue.queue))
+    enqueue.queue, priority, delay, {schema}.moment('run_at', run_at), id,
+    {schema}.escape(unique_key), unique_for, unique_until, on_conflict, max_attempts, timeout,
+    {schema}.backoff(backoff), expires_in, retain, {schema}.pairs('headers', headers),
+    {schema}.pairs('labels', labels), {schema}.bytes_max()), enqueue.queue))
 $$;
 
 -- The same for a payload that is not JSON, or whose bytes have to stay as they are.
@@ -330,9 +339,10 @@ CREATE FUNCTION {schema}.enqueue_bytes(
     AS $$
 SELECT {schema}.accepted({schema}.accept({schema}.new_task(
     enqueue_bytes.kind, coalesce(payload, ''), content_type, enqueue_bytes.queue, priority, delay,
-    run_at, id, {schema}.escape(unique_key), unique_for, unique_until, on_conflict, max_attempts,
-    timeout, {schema}.backoff(backoff), expires_in, retain, {schema}.pairs('headers', headers),
-    {schema}.pairs('labels', labels), {schema}.bytes_max()), enqueue_bytes.queue))
+    {schema}.moment('run_at', run_at), id, {schema}.escape(unique_key), unique_for, unique_until,
+    on_conflict, max_attempts, timeout, {schema}.backoff(backoff), expires_in, retain,
+    {schema}.pairs('headers', headers), {schema}.pairs('labels', labels), {schema}.bytes_max()),
+    enqueue_bytes.queue))
 $$;
 
 -- Hands over many: an array of objects with the fields of the HTTP API. All or none; one answer
@@ -367,7 +377,8 @@ BEGIN
             coalesce(one ->> 'content_type', CASE WHEN one ? 'payload_base64'
                 THEN 'application/octet-stream' ELSE 'application/json' END),
             coalesce(one ->> 'queue', 'default'), (one ->> 'priority')::integer,
-            (one ->> 'delay')::interval, (one ->> 'run_at')::timestamptz, (one ->> 'id')::uuid,
+            (one ->> 'delay')::interval, {schema}.moment('run_at', (one ->> 'run_at')::timestamptz),
+            (one ->> 'id')::uuid,
             {schema}.escape(key ->> 'key'), (key ->> 'for')::interval, key ->> 'until',
             key ->> 'on_conflict', (one ->> 'max_attempts')::integer,
             (one ->> 'timeout')::interval, {schema}.backoff(one -> 'backoff'),
@@ -396,7 +407,7 @@ CREATE FUNCTION {schema}.try_enqueue(
     AS $$
 SELECT {schema}.accept({schema}.new_task(
     try_enqueue.kind, payload, content_type, try_enqueue.queue, priority,
-    delay * interval '1 millisecond', to_timestamp(run_at / 1000.0), id, unique_key,
+    delay * interval '1 millisecond', run_at, id, unique_key,
     unique_for * interval '1 millisecond', unique_until, on_conflict, max_attempts,
     timeout * interval '1 millisecond', backoff, expires_in * interval '1 millisecond',
     retain * interval '1 millisecond', headers, labels, bytes_max), try_enqueue.queue)

@@ -29,9 +29,8 @@ $$;
 
 -- Ends a lease: its task is completed when this transaction commits. Whoever does something else to
 -- the task waits until then.
-CREATE FUNCTION {schema}.complete_bytes(
-    id uuid, epoch bigint, result bytea DEFAULT NULL,
-    content_type text DEFAULT 'application/octet-stream'
+CREATE FUNCTION {schema}.complete_task(
+    id uuid, epoch bigint, result bytea, content_type text, bytes_max bigint
 ) RETURNS void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
@@ -50,12 +49,13 @@ BEGIN
         PERFORM {schema}.refuse('HL007', 'task ' || $1 || ' was cancelled',
             'Roll back; nothing else is to be done.');
     END IF;
-    PERFORM {schema}.check_bytes('result', $3, $4, {schema}.bytes_max());
+    PERFORM {schema}.check_bytes('result', $3, $4, $5);
     SELECT n.wall INTO wall FROM {schema}.now n;
     -- It is no part of a batch: others may be removed long before this transaction commits.
     number := nextval('{schema}.finish') * 1024;
     UPDATE {schema}.task t
-        SET state = 4, line = NULL, finish = number, finished_at = wall, expires_at = NULL,
+        SET state = 4, line = NULL, wake_at = NULL, expires_at = NULL, finish = number,
+            finished_at = wall,
             kept_until = greatest(wall + coalesce(t.retain, q.retain_completed),
                 t.enqueued_at + t.unique_window),
             place = nextval('{schema}.place'), epoch = held.epoch, attempt = held.attempt,
@@ -80,9 +80,19 @@ END
 $$;
 
 CREATE FUNCTION {schema}.complete(id uuid, epoch bigint, result jsonb DEFAULT NULL) RETURNS void
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql VOLATILE
     AS $$
-SELECT {schema}.complete_bytes(id, epoch, convert_to(result::text, 'UTF8'), 'application/json')
+SELECT {schema}.complete_task(id, epoch, convert_to(result::text, 'UTF8'), 'application/json',
+    {schema}.bytes_max())
+$$;
+
+-- The same with a result that is not JSON.
+CREATE FUNCTION {schema}.complete_bytes(
+    id uuid, epoch bigint, result bytea, content_type text DEFAULT 'application/octet-stream'
+) RETURNS void
+    LANGUAGE sql VOLATILE
+    AS $$
+SELECT {schema}.complete_task(id, epoch, result, content_type, {schema}.bytes_max())
 $$;
 
 -- Tells the servers that something was handed over in a transaction. Best called after the commit:
