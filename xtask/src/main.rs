@@ -10,6 +10,7 @@ mod gate;
 mod guides;
 mod loom;
 mod metadata;
+mod postgres;
 mod services;
 mod tidy;
 
@@ -28,7 +29,9 @@ usage: cargo xtask COMMAND
   fuzz              feeds bytes to whatever reads them: [TARGET] [--seconds N], all for 60 s each if
                     left out
   campaign          what is too long for every push: seeds, crashes, faults, fuzzing; [--minutes N],
-                    55 if left out";
+                    55 if left out
+  bench-postgres    others beside us on one PostgreSQL: [--rounds N] [--tasks N]; --hold MINUTES:
+                    whether the rate stays while a transaction is open; --designs: of tables";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -41,6 +44,9 @@ fn main() -> ExitCode {
         ["guides"] => guides::run(),
         ["loom"] => loom::run(),
         ["fuzz", rest @ ..] => fuzz::arguments(rest).and_then(|(only, time)| fuzz::run(only, time)),
+        ["bench-postgres", rest @ ..] => {
+            postgres::arguments(rest).and_then(|arguments| postgres::measure(&arguments))
+        }
         ["campaign", rest @ ..] => campaign::arguments(rest).and_then(campaign::run),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
