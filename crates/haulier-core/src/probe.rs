@@ -9,8 +9,8 @@
 //! | `HAULIER_FAILPOINT=name=exit@3` | the third time [`failpoint`] is reached, the process ends |
 //! | `HAULIER_RARE=file` | rare states are appended: at once when first reached, and by `report` |
 //!
-//! [`PLANTS`], [`RARE`] and [`FAILPOINTS`] name all there are; a name that stands in none of them
-//! is a defect, and so is one that stands in no code.
+//! [`PLANTS`], [`RARE`], [`FAILPOINTS`] and [`FAILPOINTS_POSTGRES`] name all there are; a name that
+//! stands in none of them is a defect, and so is one that stands in no code.
 
 /// A bug that can be planted, to see that the tests can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +100,7 @@ pub const RARE: &[&str] = &[
     "gap healed",
 ];
 
-/// Every point at which a process can be made to fail.
+/// Every point of the embedded store at which a process can be made to fail.
 pub const FAILPOINTS: &[&str] = &[
     "before write",
     "after write",
@@ -116,6 +116,9 @@ pub const FAILPOINTS: &[&str] = &[
     "generation written",
     "opened",
 ];
+
+/// Every point of the store in PostgreSQL.
+pub const FAILPOINTS_POSTGRES: &[&str] = &["before commit", "after commit"];
 
 /// The variables of the table above; none without the feature, so that a release refuses them like
 /// any other that it does not know.
@@ -157,7 +160,7 @@ mod on {
     use std::sync::{Mutex, OnceLock, PoisonError};
     use std::time::Duration;
 
-    use super::{FAILPOINTS, PLANTS, RARE};
+    use super::{FAILPOINTS, FAILPOINTS_POSTGRES, PLANTS, RARE};
 
     /// Whether a bug is planted: the code that asks does the wrong thing then.
     pub fn planted(name: &'static str) -> bool {
@@ -252,7 +255,8 @@ mod on {
     #[expect(clippy::disallowed_methods, reason = "a real process is paused for real")]
     pub fn failpoint(name: &'static str) -> io::Result<()> {
         static CHOSEN: OnceLock<Option<Mutex<Chosen>>> = OnceLock::new();
-        debug_assert!(FAILPOINTS.contains(&name), "{name} stands in no list");
+        let known = FAILPOINTS.contains(&name) || FAILPOINTS_POSTGRES.contains(&name);
+        debug_assert!(known, "{name} stands in no list");
         let chosen = CHOSEN.get_or_init(|| {
             let text = std::env::var("HAULIER_FAILPOINT").ok()?;
             let Some(chosen) = parse(&text) else { panic!("HAULIER_FAILPOINT={text}: no action") };

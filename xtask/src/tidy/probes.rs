@@ -1,7 +1,7 @@
 //! What tests can plant, count and make fail is listed in one place and stands in the code: a bug
 //! that nobody plants is caught by nobody, and a name in no list is spelled wrongly.
 
-use haulier_core::probe::{FAILPOINTS, Layer, PLANTS, RARE};
+use haulier_core::probe::{FAILPOINTS, FAILPOINTS_POSTGRES, Layer, PLANTS, RARE};
 
 use super::{File, Finding};
 
@@ -15,7 +15,8 @@ pub fn check(files: &[File]) -> Vec<Finding> {
     let plants: Vec<&str> = PLANTS.iter().map(|plant| plant.name).collect();
     let mut findings = compare(files, "planted", &plants, is_wrong_store);
     findings.extend(compare(files, "sometimes", RARE, |_, _| false));
-    findings.extend(compare(files, "failpoint", FAILPOINTS, |_, _| false));
+    let points = [FAILPOINTS, FAILPOINTS_POSTGRES].concat();
+    findings.extend(compare(files, "failpoint", &points, |_, _| false));
     findings
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use haulier_core::probe::failpoint;
 use haulier_core::{Code, Error};
 use tokio_postgres::error::{DbError, SqlState};
 
@@ -29,6 +30,22 @@ impl From<Error> for Failed {
     fn from(error: Error) -> Self {
         Self::Abort(error)
     }
+}
+
+/// Where tests make a process fail that is about to have something kept.
+pub(super) fn before_commit() -> Result<(), Failed> {
+    failpoint("before commit").map_err(|error| {
+        let text = "a test made it fail before anything was kept; try again";
+        Error::new(Code::Unavailable, text).caused_by(error).into()
+    })
+}
+
+/// Where tests make a process fail that has had something kept, and has told nobody.
+pub(super) fn after_commit() -> Result<(), Failed> {
+    failpoint("after commit").map_err(|error| {
+        let text = "a test made it fail after everything was kept; ask again with the same ids";
+        Error::new(Code::UnknownOutcome, text).caused_by(error).into()
+    })
 }
 
 /// What to do about a failure.

@@ -24,7 +24,7 @@ pub(crate) use transaction::Tx;
 
 use crate::options::Options;
 use pool::Pool;
-use sql::{On, Texts};
+use sql::{On, Ready, Texts};
 use transaction::Open;
 
 /// What a statement is given.
@@ -123,10 +123,9 @@ impl Db {
             let connection = self.pool.get().await?;
             let on = On::Ours(&connection);
             let failed = match self.texts.ready(on, sql, false).await {
-                Ok(ready) => match ready.query(on, params).await {
+                Ok(ready) => match ask(access, on, ready, params).await {
                     Ok(rows) => return Ok(rows),
-                    Err(error) if access == Access::Write => Failed::Ending(error),
-                    Err(error) => Failed::Db(error),
+                    Err(failed) => failed,
                 },
                 Err(error) => Failed::Db(error),
             };
@@ -155,4 +154,20 @@ impl Db {
     pub(crate) fn close(&self) {
         self.pool.close();
     }
+}
+
+/// One statement that is a transaction of its own.
+async fn ask(
+    access: Access,
+    on: On<'_>,
+    ready: Ready,
+    params: Params<'_>,
+) -> Result<Vec<Row>, Failed> {
+    if access == Access::Read {
+        return Ok(ready.query(on, params).await?);
+    }
+    fault::before_commit()?;
+    let rows = ready.query(on, params).await.map_err(Failed::Ending)?;
+    fault::after_commit()?;
+    Ok(rows)
 }

@@ -18,7 +18,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio_postgres::{Client, Error, Row};
 
 use super::sql::{On, Ready, Sql, Texts};
-use super::{Access, Failed, Params};
+use super::{Access, Failed, Params, fault};
 
 /// A transaction of ours, until it ends.
 #[derive(Debug)]
@@ -105,8 +105,10 @@ impl Inner {
             let why = "a statement failed, and the transaction was to be kept nevertheless";
             return Err(CoreError::internal(why).into());
         }
+        fault::before_commit()?;
         self.ended.store(true, Ordering::Relaxed);
-        sent(self.connection.batch_execute("COMMIT"), turn).await.map_err(Failed::Ending)
+        sent(self.connection.batch_execute("COMMIT"), turn).await.map_err(Failed::Ending)?;
+        fault::after_commit()
     }
 }
 
