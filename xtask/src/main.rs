@@ -31,7 +31,8 @@ usage: cargo xtask COMMAND
   campaign          what is too long for every push: seeds, crashes, faults, fuzzing; [--minutes N],
                     55 if left out
   bench-postgres    others beside us on one PostgreSQL: [--rounds N] [--tasks N]; --hold MINUTES:
-                    whether the rate stays while a transaction is open; --designs: of tables";
+                    whether the rate stays while a transaction is open; --servers N: what more
+                    servers bring; --designs: of tables";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

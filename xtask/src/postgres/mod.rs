@@ -5,6 +5,7 @@
 //! |---|---|
 //! | none | everybody at everything, interleaved, medians of `--rounds` |
 //! | `--hold MINUTES` | our lifecycles while a transaction is open, and over 1 M finished tasks |
+//! | `--servers N` | lifecycles with one server to N, each with clients of its own |
 //! | `--designs` | the designs of tables in `benches/postgres/designs`, as plain SQL |
 //!
 //! Anything whose books do not balance ends the command without a table.
@@ -12,6 +13,7 @@
 mod contender;
 mod designs;
 mod hold;
+mod nodes;
 mod server;
 mod table;
 
@@ -26,7 +28,7 @@ use self::table::Row;
 use crate::{metadata, root};
 
 const USAGE: &str = "usage: cargo xtask bench-postgres [--rounds N] [--tasks N] [--only NAME] \
-                     [--hold MINUTES | --designs] [--data DIR]";
+                     [--hold MINUTES | --servers N | --designs] [--data DIR]";
 /// Of each round.
 const ROUNDS: u32 = 5;
 const TASKS: u32 = 100_000;
@@ -38,6 +40,7 @@ pub struct Arguments {
     tasks: u32,
     only: Option<String>,
     hold: Option<u32>,
+    servers: Option<u32>,
     designs: bool,
     data: PathBuf,
 }
@@ -49,6 +52,7 @@ pub fn arguments(words: &[&str]) -> Result<Arguments, String> {
         tasks: TASKS,
         only: None,
         hold: None,
+        servers: None,
         designs: false,
         data: std::env::temp_dir(),
     };
@@ -67,6 +71,7 @@ pub fn arguments(words: &[&str]) -> Result<Arguments, String> {
             "--rounds" => arguments.rounds = number()?,
             "--tasks" => arguments.tasks = number()?,
             "--hold" => arguments.hold = Some(number()?),
+            "--servers" => arguments.servers = Some(number()?),
             "--only" => arguments.only = Some((*value).to_owned()),
             "--data" => arguments.data = PathBuf::from(value),
             _ => return Err(USAGE.to_owned()),
@@ -89,6 +94,9 @@ pub fn measure(arguments: &Arguments) -> Result<(), String> {
     }
     if let Some(minutes) = arguments.hold {
         return hold::measure(&server, &haulier, minutes);
+    }
+    if let Some(most) = arguments.servers {
+        return nodes::measure(&server, &haulier, most);
     }
     let peers = target.join("bench-postgres");
     install(&peers)?;
