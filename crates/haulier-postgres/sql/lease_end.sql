@@ -1,0 +1,1 @@
+DELETE FROM {schema}.lease WHERE id = ANY ($1::uuid[])

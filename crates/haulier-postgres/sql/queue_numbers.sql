@@ -1,0 +1,1 @@
+SELECT name, no FROM {schema}.queue WHERE name = ANY ($1::text[])

@@ -1,0 +1,121 @@
+//! The fast path: one statement, in one round trip, and nothing is looked at before.
+
+use std::collections::HashMap;
+
+use haulier_core::{Enqueued, Error, Result, State, TaskId};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::Given;
+use super::columns::{Columns, More, is_bare};
+use crate::change::InLine;
+use crate::db::{Params, sql};
+use crate::row;
+use crate::store::Inner;
+
+/// What a statement stored, if that was not everything as available tasks.
+type Stored = HashMap<TaskId, State>;
+
+/// Stores what can be stored without looking; what comes back has to be looked at.
+pub(super) async fn insert<'a>(
+    inner: &Inner,
+    given: &[Given<'a>],
+    answers: &mut [Option<Enqueued>],
+    in_line: &mut InLine,
+) -> Result<Vec<Given<'a>>> {
+    let columns = Columns::of(given);
+    let rows = if given.iter().all(|given| is_bare(given.task)) {
+        let params: Params<'_> = &[
+            &columns.ids,
+            &columns.queues,
+            &columns.priorities,
+            &columns.kinds,
+            &columns.payloads,
+            &columns.content_types,
+        ];
+        inner.db.write_one("enqueue", sql!("enqueue_bare"), params).await?
+    } else {
+        let more = More::of(given);
+        let looked = true;
+        with_all(&columns, &more, None, looked, async |params| {
+            inner.db.write_one("enqueue", sql!("enqueue"), params).await
+        })
+        .await?
+    };
+    let stored = read(&rows, in_line)
+        .map_err(|error| Error::internal("what was stored cannot be read").caused_by(error))?;
+    let durability = inner.durability();
+    let mut left = Vec::new();
+    for one in given {
+        let id = one.task.id;
+        let state = stored.as_ref().map_or(Some(State::Available), |all| all.get(&id).copied());
+        match state {
+            Some(state) => answers[one.at] = Some(Enqueued::Inserted { id, state, durability }),
+            None => left.push(*one),
+        }
+    }
+    Ok(left)
+}
+
+/// Calls `run` with the parameters of the statement that stores everything a task may have. `wall`
+/// is the time that was read before, if it was; `limited` leaves out tasks of queues with
+/// `max_tasks`.
+pub(super) async fn with_all<T>(
+    columns: &Columns<'_>,
+    more: &More,
+    wall: Option<i64>,
+    limited: bool,
+    run: impl AsyncFnOnce(Params<'_>) -> T,
+) -> T {
+    run(&[
+        &wall,
+        &limited,
+        &columns.ids,
+        &columns.queues,
+        &columns.priorities,
+        &columns.kinds,
+        &columns.payloads,
+        &columns.content_types,
+        &more.delays,
+        &more.ats,
+        &more.max_attempts,
+        &more.timeouts,
+        &more.backoffs,
+        &more.retains,
+        &more.expires_ins,
+        &more.headers,
+        &more.labels,
+        &more.unique_keys,
+        &more.unique_windows,
+        &more.unique_untils,
+        &more.unique_conflicts,
+    ])
+    .await
+}
+
+/// What came into line, and, unless everything was stored as an available task, what was stored.
+pub(super) fn read(
+    rows: &[Row],
+    in_line: &mut InLine,
+) -> Result<Option<Stored>, tokio_postgres::Error> {
+    let mut stored = Some(Stored::new());
+    for row in rows {
+        let place: Option<i64> = row.try_get("place")?;
+        if let Some(place) = place {
+            in_line.add(row.try_get("queue")?, place);
+        }
+        let ids: Option<Vec<Uuid>> = row.try_get("ids")?;
+        let Some(ids) = ids else {
+            stored = None;
+            continue;
+        };
+        let states: Vec<i16> = row.try_get("states")?;
+        let pairs = ids.into_iter().zip(states);
+        if let Some(stored) = &mut stored {
+            stored.extend(pairs.map(|(id, state)| {
+                (row::id(id), if state == 0 { State::Scheduled } else { State::Available })
+            }));
+        }
+    }
+    Ok(stored)
+}
