@@ -5,8 +5,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use futures_util::try_join;
-use haulier_core::{DeadReason, State};
+use haulier_core::{DeadReason, Failure, State};
+use tokio::try_join;
 use uuid::Uuid;
 
 use crate::db::{Failed, Tx, sql};
@@ -37,6 +37,11 @@ impl InLine {
 /// Writes back tasks to which events were applied; `finish` of those that were completed is set.
 /// A task whose lease goes on has only its end of renewals written.
 pub(crate) async fn save(tx: &Tx<'_>, now: &Now, tasks: &[Known]) -> Result<InLine, Failed> {
+    // Eight statements at once are large, and rarely needed.
+    Box::pin(save_all(tx, now, tasks)).await
+}
+
+async fn save_all(tx: &Tx<'_>, now: &Now, tasks: &[Known]) -> Result<InLine, Failed> {
     let (running, moved): (Vec<&Known>, Vec<&Known>) =
         tasks.iter().partition(|task| task.standing.state == State::Running);
     if moved.is_empty() {
@@ -57,6 +62,7 @@ pub(crate) async fn save(tx: &Tx<'_>, now: &Now, tasks: &[Known]) -> Result<InLi
     }
     // Polled together they travel together; none needs another one's answer.
     let ((), (), in_line, (), (), (), (), ()) = try_join!(
+        biased;
         stop(tx, &running),
         end_leases(tx, &moved),
         rows(tx, &moved),
@@ -103,26 +109,30 @@ async fn rows(tx: &Tx<'_>, tasks: &[&Known]) -> Result<InLine, Failed> {
     let standing = |of: fn(&Known) -> i32| column(tasks, of);
     let signed = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
     let saved = tx
-        .query(sql!("task_save"), &[
-            &ids(tasks),
-            &column(tasks, |task| millis(task.due_at)),
-            &column(tasks, |task| i64::try_from(task.epoch.0).unwrap_or(i64::MAX)),
-            &column(tasks, |task| maybe(task.finished_at)),
-            &column(tasks, |task| {
-                task.finish.filter(|_| task.standing.state == State::Completed)
-            }),
-            &column(tasks, |task| maybe(task.wake_at())),
-            &column(tasks, |task| maybe(task.expires_at)),
-            &column(tasks, Known::line),
-            &column(tasks, |task| signed(task.standing.attempt)),
-            &column(tasks, |task| signed(task.standing.losses)),
-            &standing(|task| task.standing.state as i32),
-            &column(tasks, |task| task.standing.reason.map(reason_column)),
-            &column(tasks, |task| task.standing.started),
-            &column(tasks, |task| task.standing.cancel_requested),
-            &column(tasks, |task| !task.records.is_empty()),
-            &column(tasks, |task| task.clear),
-        ])
+        .query(
+            sql!("task_save"),
+            &[
+                &ids(tasks),
+                &column(tasks, |task| millis(task.due_at)),
+                &column(tasks, |task| i64::try_from(task.epoch.0).unwrap_or(i64::MAX)),
+                &column(tasks, |task| maybe(task.finished_at)),
+                &column(tasks, |task| {
+                    task.finish.filter(|_| task.standing.state == State::Completed)
+                }),
+                &column(tasks, |task| maybe(task.wake_at())),
+                &column(tasks, |task| maybe(task.keep_until())),
+                &column(tasks, |task| maybe(task.expires_at)),
+                &column(tasks, Known::line),
+                &column(tasks, |task| signed(task.standing.attempt)),
+                &column(tasks, |task| signed(task.standing.losses)),
+                &standing(|task| task.standing.state as i32),
+                &column(tasks, |task| task.standing.reason.map(reason_column)),
+                &column(tasks, |task| task.standing.started),
+                &column(tasks, |task| task.standing.cancel_requested),
+                &column(tasks, |task| !task.records.is_empty()),
+                &column(tasks, |task| task.clear),
+            ],
+        )
         .await?;
     let mut in_line = InLine::default();
     for row in &saved {
@@ -161,29 +171,35 @@ async fn record(tx: &Tx<'_>, tasks: &[&Known]) -> Result<(), Failed> {
     if all.is_empty() {
         return Ok(());
     }
-    let text = |of: fn(&haulier_core::Failure) -> &str| -> Vec<Option<Cow<'_, str>>> {
-        let text = |(_, record): &(_, &Record)| record.failure.as_ref().map(|why| of(why));
-        all.iter().map(|one| text(one).map(escape)).collect()
-    };
     let ids: Vec<Uuid> = all.iter().map(|(id, _)| *id).collect();
-    tx.execute(sql!("delivery_save"), &[
-        &ids,
-        &each(&all, |record| i64::try_from(record.epoch.0).unwrap_or(i64::MAX)),
-        &each(&all, |record| i32::try_from(record.attempt).unwrap_or(i32::MAX)),
-        &each(&all, |record| record.worker.as_str().to_owned()),
-        &each(&all, |record| millis(record.leased_at)),
-        &each(&all, |record| maybe(record.ended_at).unwrap_or_default()),
-        &each(&all, Record::ended_column),
-        &each(&all, |record| record.failure.as_ref().map(|why| cause_column(why.cause))),
-        &text(|why| &why.class),
-        &text(|why| &why.message),
-        &text(|why| &why.trace),
-        &each(&all, |record| record.late),
-        &each(&all, Record::answer_column),
-    ])
+    tx.execute(
+        sql!("delivery_save"),
+        &[
+            &ids,
+            &each(&all, |record| i64::try_from(record.epoch.0).unwrap_or(i64::MAX)),
+            &each(&all, |record| i32::try_from(record.attempt).unwrap_or(i32::MAX)),
+            &each(&all, |record| record.worker.as_str().to_owned()),
+            &each(&all, |record| millis(record.leased_at)),
+            &each(&all, |record| maybe(record.ended_at).unwrap_or_default()),
+            &each(&all, Record::ended_column),
+            &each(&all, |record| record.failure.as_ref().map(|why| cause_column(why.cause))),
+            &texts(&all, |why| &why.class),
+            &texts(&all, |why| &why.message),
+            &texts(&all, |why| &why.trace),
+            &each(&all, |record| record.late),
+            &each(&all, Record::answer_column),
+        ],
+    )
     .await?;
     tx.execute(sql!("delivery_forget"), &[&ids]).await?;
     Ok(())
+}
+
+fn texts<'a>(
+    all: &[(Uuid, &'a Record)],
+    of: impl Fn(&'a Failure) -> &'a str,
+) -> Vec<Option<Cow<'a, str>>> {
+    all.iter().map(|(_, record)| record.failure.as_ref().map(|why| escape(of(why)))).collect()
 }
 
 fn each<T>(all: &[(Uuid, &Record)], of: impl Fn(&Record) -> T) -> Vec<T> {
@@ -202,8 +218,9 @@ async fn complete(tx: &Tx<'_>, now: &Now, tasks: &[&Known]) -> Result<(), Failed
     }
     let queues = column(&done, |task| task.queue);
     let finishes = column(&done, |task| task.finish);
-    tx.execute(sql!("completion_single"), &[&ids(&done), &queues, &finishes, &millis(now.wall)])
-        .await?;
+    let held = column(&done, |task| maybe(task.held_until(now)));
+    let at = millis(now.wall);
+    tx.execute(sql!("completion_single"), &[&ids(&done), &queues, &finishes, &held, &at]).await?;
     Ok(())
 }
 

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use haulier_core::control::Retain;
 use haulier_core::{
-    Ended, Epoch, Event, Failure, Payload, Policy, Priority, Refusal, Retain, Settled, Standing,
-    State, TaskId, Timestamp, Unique, WorkerId, limits, transition,
+    Ended, Epoch, Event, Failure, Payload, Policy, Priority, Refusal, Settled, Standing, State,
+    TaskId, Timestamp, Unique, WorkerId, limits, transition,
 };
 
 use crate::delivery::Record;
@@ -13,6 +14,7 @@ use crate::now::Now;
 
 /// A task whose rows are locked.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Known {
     pub id: TaskId,
     pub queue: i32,
@@ -99,11 +101,7 @@ impl Known {
     ///
     /// # Errors
     /// The transition table's refusal; then nothing was changed.
-    pub(crate) fn carry_out(
-        &mut self,
-        event: Event,
-        now: &Now,
-    ) -> Result<Option<Record>, Refusal> {
+    pub(crate) fn carry_out(&mut self, event: Event, now: &Now) -> Result<Option<Record>, Refusal> {
         let next = transition(self.standing, self.policy.max_attempts, event)?;
         if next.state.is_final() && !self.standing.state.is_final() {
             self.finished_at = Some(now.wall);
@@ -168,13 +166,21 @@ impl Known {
         (self.standing.state == State::Available).then(|| line(self.queue, self.priority))
     }
 
-    /// When time does something to it, if it is out of line.
+    /// When its pause ends, if it is paused.
     pub(crate) fn wake_at(&self) -> Option<Timestamp> {
-        match self.standing.state {
-            State::Available | State::Running => None,
-            State::Scheduled | State::Retryable => Some(self.due_at),
-            State::Completed | State::Cancelled | State::Dead => Some(self.kept_until()),
-        }
+        let paused = matches!(self.standing.state, State::Scheduled | State::Retryable);
+        paused.then_some(self.due_at)
+    }
+
+    /// Until when it is kept, if it is final.
+    pub(crate) fn keep_until(&self) -> Option<Timestamp> {
+        self.standing.state.is_final().then(|| self.kept_until())
+    }
+
+    /// Until when its unique key's window keeps it from giving way to newer ones.
+    pub(crate) fn held_until(&self, now: &Now) -> Option<Timestamp> {
+        let until = self.enqueued_at.after(self.unique.as_ref()?.window);
+        (until > now.wall).then_some(until)
     }
 }
 

@@ -43,12 +43,16 @@ impl<T, R> Default for Lane<T, R> {
 impl<T, R> fmt::Debug for Lane<T, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let waiting = self.lock();
-        f.debug_struct("Lane").field("calls", &waiting.calls.len()).field("out", &waiting.out).finish()
+        f.debug_struct("Lane")
+            .field("calls", &waiting.calls.len())
+            .field("out", &waiting.out)
+            .finish()
     }
 }
 
 /// A verb over many items; what it needs, it holds.
-pub(crate) type Verb<T, R> = Arc<dyn Fn(Vec<T>) -> BoxFuture<'static, Result<Vec<R>>> + Send + Sync>;
+pub(crate) type Verb<T, R> =
+    Arc<dyn Fn(Vec<T>) -> BoxFuture<'static, Result<Vec<R>>> + Send + Sync>;
 
 impl<T: Send + 'static, R: Send + 'static> Lane<T, R> {
     /// Carries `verb` out on these items, which are so many bytes, together with those of others.
@@ -143,12 +147,12 @@ impl<T: Send + 'static, R: Send + 'static> Ride<T, R> {
                     let mut answers = answers.into_iter();
                     for (count, waiter) in waiters {
                         // Who does not wait any more does not want to know.
-                        let _ = waiter.send(Ok(answers.by_ref().take(count).collect()));
+                        drop(waiter.send(Ok(answers.by_ref().take(count).collect())));
                     }
                 }
                 Err(error) => {
                     for (_, waiter) in waiters {
-                        let _ = waiter.send(Err(error.clone()));
+                        drop(waiter.send(Err(error.clone())));
                     }
                 }
             }
@@ -183,6 +187,12 @@ mod tests {
         })
     }
 
+    /// How many statements are out, and how many calls wait.
+    fn state(lane: &Lane<u32, u32>) -> (usize, usize) {
+        let waiting = lane.lock();
+        (waiting.out, waiting.calls.len())
+    }
+
     #[tokio::test]
     async fn calls_that_come_while_statements_are_out_go_together_and_each_gets_its_answers() {
         let lane = Arc::new(Lane::default());
@@ -191,16 +201,20 @@ mod tests {
             let (lane, verb) = (Arc::clone(&lane), verb(&gate, &sizes));
             tokio::spawn(async move { lane.call(vec![item, item + 1], 8, verb).await })
         };
-        let calls: Vec<_> = (0..10).map(|at| call(at * 10)).collect();
-        while lane.lock().calls.len() < 8 {
-            tokio::task::yield_now().await;
+        let mut calls = Vec::new();
+        for at in 0..10 {
+            calls.push(call(at * 10));
+            let wanted = if at < 2 { (at as usize + 1, 0) } else { (2, at as usize - 1) };
+            while state(&lane) != wanted {
+                tokio::task::yield_now().await;
+            }
         }
         gate.add_permits(100);
         for (at, call) in (0..10).zip(calls) {
             assert_eq!(call.await.unwrap().unwrap(), [at * 20, at * 20 + 2]);
         }
         assert_eq!(*sizes.lock().unwrap(), [2, 2, 16]);
-        assert_eq!((lane.lock().out, lane.lock().bytes), (0, 0));
+        assert_eq!(state(&lane), (0, 0));
     }
 
     #[tokio::test]
@@ -213,7 +227,7 @@ mod tests {
             let (lane, verb) = (Arc::clone(&lane), verb(&gate, &sizes));
             let own = Arc::clone(&lane);
             calls.push(tokio::spawn(async move { own.call(vec![1], large, verb).await }));
-            while (lane.lock().out, lane.lock().calls.len()) != (out, waiting) {
+            while state(&lane) != (out, waiting) {
                 tokio::task::yield_now().await;
             }
         }

@@ -10,7 +10,8 @@
 //! | `sql/` | one statement a file |
 //! | `db/` | connections, transactions, statements, and what a failure means |
 //! | `options`, `check` | how a database is named, and what it must be like before it is served |
-//! | `names`, `row` | queue names and their numbers; rows and core's nouns |
+//! | `names`, `row`, `now`, `text` | queue names and their numbers; rows and core's nouns |
+//! | `known`, `delivery`, `change`, `tally` | a task as its rows tell it, and writing it back |
 //! | `enqueue/`, `settle/`, `beat`, `lane` | the verbs that write most, and their merging |
 //! | `claim/`, `notify`, `watch`, `workers` | who gets what, and who is woken for it |
 //! | `inspect/`, `control` | looking and operating |
@@ -19,21 +20,28 @@
 #![expect(dead_code, reason = "the modules are being filled")]
 
 mod beat;
+mod change;
 mod check;
 mod claim;
 mod control;
 mod db;
+mod delivery;
 mod enqueue;
 mod error;
 mod inspect;
+mod known;
+mod lane;
 pub mod migrate;
 mod names;
 mod notify;
+mod now;
 mod options;
 mod row;
 mod settle;
 mod store;
 mod sweep;
+mod tally;
+mod text;
 mod tx;
 mod watch;
 mod workers;

@@ -18,11 +18,7 @@ pub(crate) struct Names(RwLock<HashMap<QueueName, i32>>);
 impl Names {
     /// The numbers of these queues, made where there are none. A queue for which there is no more
     /// room has none.
-    pub(crate) async fn numbers(
-        &self,
-        db: &Db,
-        queues: &[&QueueName],
-    ) -> Result<Vec<Option<i32>>> {
+    pub(crate) async fn numbers(&self, db: &Db, queues: &[&QueueName]) -> Result<Vec<Option<i32>>> {
         let found = self.known(db, queues).await?;
         let missing: Vec<&str> = queues
             .iter()
@@ -58,9 +54,9 @@ impl Names {
         }
         let rows = db.read_one("queues", sql!("queue_numbers"), &[&missing]).await?;
         let read = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
-        let read: HashMap<&str, i32> = read.collect::<Result<_, tokio_postgres::Error>>().map_err(
-            |error| Error::internal("a queue's row cannot be read").caused_by(error),
-        )?;
+        let read: HashMap<&str, i32> = read
+            .collect::<Result<_, tokio_postgres::Error>>()
+            .map_err(|error| Error::internal("a queue's row cannot be read").caused_by(error))?;
         for (queue, number) in queues.iter().zip(&mut found) {
             *number = number.or_else(|| read.get(queue.as_str()).copied());
         }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use haulier_core::control::Retain;
 use haulier_core::{
     Backoff, Checkpoint, DeadReason, Delivery, Error, Kind, LeaseView, OnConflict, Payload, Policy,
     Priority, Progress, QueueName, Standing, State, Task, TaskId, TaskView, Timestamp, Unique,
     Until, WorkerId,
 };
 use tokio_postgres::Row;
-use tokio_postgres::types::{FromSql, FromSqlOwned};
+use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
 use crate::db::Failed;
@@ -56,7 +57,7 @@ fn part<'a, T: FromSql<'a>>(row: &'a Row, at: usize) -> Result<Option<T>, Failed
     if at == NOWHERE { Ok(None) } else { Ok(row.try_get(at)?) }
 }
 
-fn get<T: FromSqlOwned>(row: &Row, at: usize) -> Result<T, Failed> {
+fn get<'a, T: FromSql<'a>>(row: &'a Row, at: usize) -> Result<T, Failed> {
     Ok(row.try_get(at)?)
 }
 
@@ -112,11 +113,11 @@ impl Reader {
             unique: self.unique(row)?,
             grant,
             plain,
-            retain: haulier_core::Retain {
+            retain: Retain {
                 completed: span(get(row, self.retain_completed)?),
                 cancelled: span(get(row, self.retain_cancelled)?),
                 dead: span(get(row, self.retain_dead)?),
-                ..haulier_core::Retain::default()
+                ..Retain::default()
             },
             gone: get(row, self.gone)?,
             result: None,
@@ -199,10 +200,8 @@ impl Reader {
         let Some(names) = part::<Vec<&str>>(row, self.checkpoints)? else { return Ok(Vec::new()) };
         let values = part::<Vec<&[u8]>>(row, self.checkpoint_values)?.unwrap_or_default();
         let mut values = values.into_iter();
-        let checkpoint = |name: &str| Checkpoint {
-            name: unescape(name),
-            value: bytes(values.next()),
-        };
+        let checkpoint =
+            |name: &str| Checkpoint { name: unescape(name), value: bytes(values.next()) };
         Ok(names.into_iter().map(checkpoint).collect())
     }
 
@@ -230,7 +229,8 @@ impl Reader {
                 worker: grant.worker,
                 expires_in: span(grant.deadline.saturating_sub(now.leases)),
             }),
-            progress: fraction.map(|fraction| Progress { fraction, note: note.unwrap_or_default() }),
+            progress: fraction
+                .map(|fraction| Progress { fraction, note: note.unwrap_or_default() }),
             checkpoints: self.checkpoints(row)?,
             result: result.map(|bytes| Payload { bytes, content_type: content_type(result_type) }),
             deliveries,
@@ -292,10 +292,7 @@ fn reason(number: Option<i16>) -> Option<DeadReason> {
 
 fn pairs(column: Option<Vec<&str>>) -> haulier_core::Pairs {
     let column = column.unwrap_or_default();
-    column
-        .chunks_exact(2)
-        .map(|pair| (unescape(pair[0]), unescape(pair[1])))
-        .collect()
+    column.chunks_exact(2).map(|pair| (unescape(pair[0]), unescape(pair[1]))).collect()
 }
 
 /// A timestamp that may be missing, for a table.

@@ -56,19 +56,22 @@ impl Tally {
         let state = |state: State| {
             self.0.values().map(|row| row.states[state as usize]).collect::<Vec<i64>>()
         };
-        tx.execute(sql!("tally"), &[
-            &queues,
-            &state(State::Scheduled),
-            &state(State::Available),
-            &state(State::Running),
-            &state(State::Retryable),
-            &state(State::Completed),
-            &state(State::Cancelled),
-            &state(State::Dead),
-            &column(|row| row.accepted),
-            &column(|row| row.removed),
-            &column(|row| row.finished),
-        ])
+        tx.execute(
+            sql!("tally"),
+            &[
+                &queues,
+                &state(State::Scheduled),
+                &state(State::Available),
+                &state(State::Running),
+                &state(State::Retryable),
+                &state(State::Completed),
+                &state(State::Cancelled),
+                &state(State::Dead),
+                &column(|row| row.accepted),
+                &column(|row| row.removed),
+                &column(|row| row.finished),
+            ],
+        )
         .await?;
         Ok(())
     }

@@ -3,7 +3,6 @@
 //! characters; all other texts are what they are, and are compared as they are.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// Begins a replaced character. It is assigned to nothing, and never will be.
@@ -61,14 +60,8 @@ pub(crate) fn array<'a>(texts: impl Iterator<Item = &'a str>) -> String {
 
 /// Numbers as the literal of an array.
 pub(crate) fn numbers(numbers: &[i64]) -> String {
-    let mut literal = String::from("{");
-    for (at, number) in numbers.iter().enumerate() {
-        let comma = if at == 0 { "" } else { "," };
-        // Writing to a string cannot fail.
-        let _ = write!(literal, "{comma}{number}");
-    }
-    literal.push('}');
-    literal
+    let texts: Vec<String> = numbers.iter().map(i64::to_string).collect();
+    format!("{{{}}}", texts.join(","))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Tasks as columns: what a statement that stores many of them is given.
 
 use haulier_core::{Backoff, NewTask, OnConflict, Policy, Start, Until};
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::Given;
@@ -35,6 +36,17 @@ pub(super) struct More {
     pub unique_windows: Vec<Option<i64>>,
     pub unique_untils: Vec<Option<i16>>,
     pub unique_conflicts: Vec<Option<i16>>,
+}
+
+/// Everything that the statement `enqueue` is given.
+#[derive(Debug)]
+pub(super) struct All<'a> {
+    /// The time, if it was read before.
+    pub wall: Option<i64>,
+    /// Leaves out tasks of queues with `max_tasks`.
+    pub unlimited: bool,
+    pub columns: Columns<'a>,
+    pub more: More,
 }
 
 /// Whether a task has nothing but what every task has.
@@ -102,6 +114,36 @@ impl More {
                 })
             }),
         }
+    }
+}
+
+impl All<'_> {
+    /// In the order of the statement.
+    pub(super) fn params(&self) -> [&(dyn ToSql + Sync); 21] {
+        let Self { wall, unlimited, columns, more } = self;
+        [
+            wall,
+            unlimited,
+            &columns.ids,
+            &columns.queues,
+            &columns.priorities,
+            &columns.kinds,
+            &columns.payloads,
+            &columns.content_types,
+            &more.delays,
+            &more.ats,
+            &more.max_attempts,
+            &more.timeouts,
+            &more.backoffs,
+            &more.retains,
+            &more.expires_ins,
+            &more.headers,
+            &more.labels,
+            &more.unique_keys,
+            &more.unique_windows,
+            &more.unique_untils,
+            &more.unique_conflicts,
+        ]
     }
 }
 

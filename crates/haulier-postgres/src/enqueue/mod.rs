@@ -45,10 +45,8 @@ struct Given<'a> {
 
 async fn store(inner: &Arc<Inner>, tasks: &[NewTask]) -> Result<Vec<Enqueued>> {
     let bytes_max = inner.options.payload_bytes_max;
-    let mut answers: Vec<Option<Enqueued>> = tasks
-        .iter()
-        .map(|task| task.check(bytes_max).err().map(Enqueued::Refused))
-        .collect();
+    let mut answers: Vec<Option<Enqueued>> =
+        tasks.iter().map(|task| task.check(bytes_max).err().map(Enqueued::Refused)).collect();
     let given = number(inner, tasks, &answers).await?;
     let (plain, mut rest) = split(&given);
     let mut in_line = InLine::default();

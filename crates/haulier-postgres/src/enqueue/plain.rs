@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::Given;
-use super::columns::{Columns, More, is_bare};
+use super::columns::{All, Columns, More, is_bare};
 use crate::change::InLine;
 use crate::db::{Params, sql};
 use crate::row;
@@ -35,12 +35,8 @@ pub(super) async fn insert<'a>(
         ];
         inner.db.write_one("enqueue", sql!("enqueue_bare"), params).await?
     } else {
-        let more = More::of(given);
-        let looked = true;
-        with_all(&columns, &more, None, looked, async |params| {
-            inner.db.write_one("enqueue", sql!("enqueue"), params).await
-        })
-        .await?
+        let all = All { wall: None, unlimited: true, columns, more: More::of(given) };
+        inner.db.write_one("enqueue", sql!("enqueue"), &all.params()).await?
     };
     let stored = read(&rows, in_line)
         .map_err(|error| Error::internal("what was stored cannot be read").caused_by(error))?;
@@ -55,42 +51,6 @@ pub(super) async fn insert<'a>(
         }
     }
     Ok(left)
-}
-
-/// Calls `run` with the parameters of the statement that stores everything a task may have. `wall`
-/// is the time that was read before, if it was; `limited` leaves out tasks of queues with
-/// `max_tasks`.
-pub(super) async fn with_all<T>(
-    columns: &Columns<'_>,
-    more: &More,
-    wall: Option<i64>,
-    limited: bool,
-    run: impl AsyncFnOnce(Params<'_>) -> T,
-) -> T {
-    run(&[
-        &wall,
-        &limited,
-        &columns.ids,
-        &columns.queues,
-        &columns.priorities,
-        &columns.kinds,
-        &columns.payloads,
-        &columns.content_types,
-        &more.delays,
-        &more.ats,
-        &more.max_attempts,
-        &more.timeouts,
-        &more.backoffs,
-        &more.retains,
-        &more.expires_ins,
-        &more.headers,
-        &more.labels,
-        &more.unique_keys,
-        &more.unique_windows,
-        &more.unique_untils,
-        &more.unique_conflicts,
-    ])
-    .await
 }
 
 /// What came into line, and, unless everything was stored as an available task, what was stored.

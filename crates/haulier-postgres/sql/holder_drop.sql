@@ -1,0 +1,3 @@
+DELETE FROM {schema}.holder h
+USING unnest($1::int[], $2::text[]) AS given (queue, key)
+WHERE h.queue = given.queue AND h.key = given.key

@@ -1,0 +1,1 @@
+SELECT * FROM {schema}.standing WHERE id = ANY ($1::uuid[])
