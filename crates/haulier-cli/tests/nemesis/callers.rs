@@ -286,38 +286,46 @@ fn f33_a_server_without_descriptors_serves_again_when_there_are_some() {
         module_path!(),
         "f33_a_server_without_descriptors_serves_again_when_there_are_some",
         async {
-            let site = Site::new();
-            let few = Setup::under(["sh", "-c", "ulimit -n 64 && exec \"$@\"", "sh"]);
-            let server = site.serve(&few).await;
-            let client = site.client().await;
-            let mut accepted = Vec::new();
-            let mut held = Vec::new();
-            for _ in 0..200 {
-                held.push(http::dial().await.unwrap());
-            }
-            // Those who are connected are served all the while.
-            for _ in 0..50 {
-                let new = task(&client);
-                accepted.push(new.id);
-                client.enqueue_many(vec![new]).await.unwrap();
-            }
-            drop(held);
-            until("new ones are served again", || async {
-                matches!(http::ask("GET", "/readyz", "").await, Ok((200, _)))
-            })
-            .await;
-            server.kill().await;
-            let _server = site.serve(&Setup::default()).await;
-            let client = site.client().await;
-            let inspect = client.inspect().unwrap();
-            let found = inspect.get(accepted, Include::default(), millis(0)).await.unwrap();
-            assert!(found.iter().all(Option::is_some), "I1, I14");
+            descriptors(&Site::new()).await;
         },
     );
 }
 
+/// Connections take all descriptors that a server has.
+pub async fn descriptors(site: &Site) {
+    let few = Setup::under(["sh", "-c", "ulimit -n 64 && exec \"$@\"", "sh"]);
+    let server = site.serve(&few).await;
+    let client = site.client().await;
+    let mut accepted = Vec::new();
+    let mut held = Vec::new();
+    for _ in 0..200 {
+        held.push(http::dial().await.unwrap());
+    }
+    // Those who are connected are served all the while.
+    for _ in 0..50 {
+        let new = task(&client);
+        accepted.push(new.id);
+        client.enqueue_many(vec![new]).await.unwrap();
+    }
+    drop(held);
+    until("new ones are served again", || async {
+        matches!(http::ask("GET", "/readyz", "").await, Ok((200, _)))
+    })
+    .await;
+    server.kill().await;
+    let _server = site.serve(&Setup::default()).await;
+    let client = site.client().await;
+    let inspect = client.inspect().unwrap();
+    let found = inspect.get(accepted, Include::default(), millis(0)).await.unwrap();
+    assert!(found.iter().all(Option::is_some), "I1, I14");
+}
+
 /// Producers who hand over megabytes, and do not wait for one answer before the next question.
-async fn flood(site: &Site, producers: usize, calls: usize) -> Vec<tokio::task::JoinHandle<()>> {
+pub async fn flood(
+    site: &Site,
+    producers: usize,
+    calls: usize,
+) -> Vec<tokio::task::JoinHandle<()>> {
     let mut all = Vec::new();
     let payload = Arc::new(Payload::new(vec![b'x'; 1_000_000], "text/plain"));
     for _ in 0..producers {

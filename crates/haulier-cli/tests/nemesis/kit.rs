@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use haulier::Client;
 use haulier_core::{Clock, SystemClock};
+use haulier_sim::nemesis::PgServer;
 
 /// The program under test.
 pub const HAULIER: &str = env!("CARGO_BIN_EXE_haulier");
 
 /// What the tests need of a machine: a program, and the Debian package that has it.
-const TOOLS: [(&str, &str); 14] = [
+const TOOLS: [(&str, &str); 16] = [
     ("unshare", "util-linux"),
+    ("setpriv", "util-linux"),
     ("losetup", "util-linux"),
     ("flock", "util-linux"),
     ("mount", "mount"),
@@ -27,6 +29,7 @@ const TOOLS: [(&str, &str); 14] = [
     ("fusermount3", "fuse3"),
     ("timeout", "coreutils"),
     ("sh", "dash"),
+    ("pgbouncer", "pgbouncer"),
 ];
 
 const INSIDE: &str = "HAULIER_INSIDE";
@@ -141,6 +144,9 @@ fn provide() {
         TOOLS.iter().filter(|(tool, _)| !there(tool)).map(|(_, package)| *package).collect();
     if faketime().is_none() {
         missing.push("libfaketime");
+    }
+    if !PgServer::is_installed() {
+        missing.push("postgresql");
     }
     missing.dedup();
     assert!(

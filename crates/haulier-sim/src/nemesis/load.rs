@@ -23,7 +23,8 @@ use crate::recorded::{Recorded, Running};
 /// How long a system may take to finish what is left once nothing is broken.
 const DRAIN_MAX: Duration = Duration::from_mins(3);
 const POLL: Duration = Duration::from_millis(50);
-const QUEUES: [&str; 2] = ["q0", "q1"];
+/// The queues that producers use.
+pub const QUEUES: [&str; 2] = ["q0", "q1"];
 
 /// How producers work.
 #[derive(Debug, Clone, Copy)]
@@ -36,13 +37,16 @@ pub struct Shape {
     pub bytes: u64,
     /// How many of a hundred handlers do not complete: they fail, snooze, release.
     pub trouble: u64,
+    /// How many of a hundred tasks say themselves how long they are kept; their queues decide about
+    /// the others, and should keep them until everything was read.
+    pub kept: u64,
     /// Batches at most; then the producer is done.
     pub batches: u64,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { batch: 12, pause_ms: 30, bytes: 200, trouble: 10, batches: u64::MAX }
+        Self { batch: 12, pause_ms: 30, bytes: 200, trouble: 10, kept: 100, batches: u64::MAX }
     }
 }
 
@@ -325,7 +329,7 @@ fn task(dice: &Dice, clock: &dyn Clock, entropy: &dyn Entropy, shape: Shape) -> 
     task.queue = QueueName::new(QUEUES.get(at)?).ok()?;
     let policy = &mut task.task.policy;
     policy.max_attempts = limits::ATTEMPTS_MAX;
-    policy.retain = Some(Duration::from_hours(24 * 30));
+    policy.retain = dice.percent(shape.kept).then(|| Duration::from_hours(24 * 30));
     policy.backoff = Backoff {
         base: Duration::from_millis(50),
         max: Duration::from_secs(1),

@@ -20,7 +20,7 @@ mod proxy;
 mod register;
 mod schedule;
 
-pub use load::{Load, Seen, Shape};
+pub use load::{Load, QUEUES, Seen, Shape};
 pub use postgres::PgServer;
 pub use proxy::{Break, Proxy};
 pub use register::Register;

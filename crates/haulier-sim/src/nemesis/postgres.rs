@@ -39,9 +39,8 @@ log_line_prefix = '%m [%p] %a '
 pub struct PgServer {
     dir: PathBuf,
     port: u16,
-    /// What starts it: `strace` with its arguments, or nothing.
+    /// What starts it, as its owner: `env` or `strace` with its arguments, or nothing.
     under: Vec<String>,
-    env: Vec<(String, String)>,
     keeper: Option<Child>,
 }
 
@@ -62,6 +61,11 @@ impl PgServer {
         Ok(server)
     }
 
+    /// Whether its programs are installed.
+    pub fn is_installed() -> bool {
+        program("initdb").is_absolute() || run(Command::new("initdb").arg("--version")).is_ok()
+    }
+
     /// A place for one, with a port, and nothing in it yet.
     fn at(dir: &Path) -> Result<Self, String> {
         let failed = |error| format!("{}: {error}", dir.display());
@@ -80,7 +84,7 @@ impl PgServer {
         }
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
-        Ok(Self { dir, port, under: Vec::new(), env: Vec::new(), keeper: None })
+        Ok(Self { dir, port, under: Vec::new(), keeper: None })
     }
 
     /// Where its files are.
@@ -112,10 +116,9 @@ impl PgServer {
         file.and_then(|mut file| writeln!(file, "{lines}")).map_err(|error| error.to_string())
     }
 
-    /// It is started by another program from now on, with these variables.
-    pub fn start_under(&mut self, words: &[&str], env: &[(&str, &str)]) {
+    /// It is started by another program from now on.
+    pub fn start_under(&mut self, words: &[&str]) {
         self.under = words.iter().map(|word| (*word).to_owned()).collect();
-        self.env = env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
     }
 
     /// Starts it, after whatever end, and waits until it answers.
@@ -127,10 +130,9 @@ impl PgServer {
         let log = log.map_err(|error| error.to_string())?;
         let errors = log.try_clone().map_err(|error| error.to_string())?;
         let mut command = Command::new("sh");
-        command.args(["-c", KEEPER, "sh"]).args(&self.under).args(as_owner());
+        command.args(["-c", KEEPER, "sh"]).args(as_owner()).args(&self.under);
         command.arg(program("postgres")).arg("-D").arg(self.data());
         command.args(["-p", &self.port.to_string()]).current_dir(&self.dir);
-        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::piped()).stdout(log).stderr(errors);
         self.keeper = Some(command.spawn().map_err(|error| error.to_string())?);
         let port = self.port.to_string();
