@@ -106,7 +106,7 @@ async fn end_leases(tx: &Tx<'_>, tasks: &[&Known]) -> Result<(), Failed> {
 }
 
 async fn rows(tx: &Tx<'_>, tasks: &[&Known]) -> Result<InLine, Failed> {
-    let standing = |of: fn(&Known) -> i32| column(tasks, of);
+    let foreign = tx.is_foreign();
     let signed = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
     let saved = tx
         .query(
@@ -119,13 +119,17 @@ async fn rows(tx: &Tx<'_>, tasks: &[&Known]) -> Result<InLine, Failed> {
                 &column(tasks, |task| {
                     task.finish.filter(|_| task.standing.state == State::Completed)
                 }),
-                &column(tasks, |task| maybe(task.wake_at())),
+                &column(tasks, |task| {
+                    // Somebody else's transaction may be long: a sweep brings its tasks into line.
+                    let comes_later = foreign && task.standing.state == State::Available;
+                    if comes_later { Some(0) } else { maybe(task.wake_at()) }
+                }),
                 &column(tasks, |task| maybe(task.keep_until())),
                 &column(tasks, |task| maybe(task.expires_at)),
-                &column(tasks, Known::line),
+                &column(tasks, |task| task.line().filter(|_| !foreign)),
                 &column(tasks, |task| signed(task.standing.attempt)),
                 &column(tasks, |task| signed(task.standing.losses)),
-                &standing(|task| task.standing.state as i32),
+                &column(tasks, |task| task.standing.state as i32),
                 &column(tasks, |task| task.standing.reason.map(reason_column)),
                 &column(tasks, |task| task.standing.started),
                 &column(tasks, |task| task.standing.cancel_requested),

@@ -6,6 +6,7 @@ use haulier_core::{
     Cause, Delivery, Ended, Epoch, Failure, Settled, State, TaskId, Timestamp, WorkerId, limits,
 };
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use crate::db::{Failed, Tx, sql};
 use crate::known::{Grant, Known, Plain};
@@ -155,14 +156,17 @@ impl Recorded {
         tx: &Tx<'_>,
         tasks: impl Iterator<Item = &Known>,
     ) -> Result<Self, Failed> {
-        let ids: Vec<_> =
+        let ids: Vec<Uuid> =
             tasks.filter(|task| task.has_deliveries).map(|task| row::uuid(task.id)).collect();
+        if ids.is_empty() { Ok(Self::default()) } else { Self::of_ids(tx, &ids).await }
+    }
+
+    /// Those of these tasks.
+    pub(crate) async fn of_ids(tx: &Tx<'_>, ids: &[Uuid]) -> Result<Self, Failed> {
         let mut recorded: HashMap<TaskId, Vec<Record>> = HashMap::new();
-        if !ids.is_empty() {
-            for row in tx.query(sql!("deliveries"), &[&ids]).await? {
-                let record = Record::read(&row)?;
-                recorded.entry(row::id(row.try_get("task")?)).or_default().push(record);
-            }
+        for row in tx.query(sql!("deliveries"), &[&ids]).await? {
+            let record = Record::read(&row)?;
+            recorded.entry(row::id(row.try_get("task")?)).or_default().push(record);
         }
         Ok(Self(recorded))
     }

@@ -16,6 +16,9 @@ impl Hub {
     /// commit.
     pub(crate) fn in_line(&self, _queue: i32, _smallest_place: i64) {}
 
+    /// Running tasks of a queue have ended. Called after the commit.
+    pub(crate) fn freed(&self, _queue: i32) {}
+
     /// There is something that a worker should know before its next beat. Called after the commit.
     pub(crate) fn news(&self, _worker: &WorkerId) {}
 

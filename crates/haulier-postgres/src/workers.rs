@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use haulier_core::{Directive, Error, Result, WorkerId, WorkerView};
+use haulier_core::{Directive, Error, Result, WorkerAbout, WorkerId, WorkerView};
+
+use crate::db::{Failed, Tx};
 
 use crate::store::Inner;
 
@@ -17,4 +19,11 @@ pub(crate) async fn direct(
     _directive: Directive,
 ) -> Result<Vec<bool>> {
     Err(Error::internal("direct is not there yet"))
+}
+
+pub(crate) async fn beaten(
+    _tx: &Tx<'_>,
+    beats: &[(&WorkerId, Option<&WorkerAbout>)],
+) -> Result<Vec<Directive>, Failed> {
+    Ok(vec![Directive::default(); beats.len()])
 }

@@ -1,0 +1,53 @@
+-- As `complete`, with results.
+WITH now AS MATERIALIZED (
+    SELECT wall, nextval('{schema}.finish') * 1024 AS base FROM {schema}.now
+),
+ended AS (
+    DELETE FROM {schema}.lease l
+    USING unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bytea[], $5::text[]) AS given (id, epoch, place, result, type)
+    WHERE l.id = given.id AND l.epoch = given.epoch AND l.stops IS NULL
+    RETURNING l.id, l.epoch, l.attempt, l.worker, l.leased_at, given.place,
+              given.result, given.type
+),
+done AS (
+    UPDATE {schema}.task t SET
+        state = 4, epoch = ended.epoch, attempt = ended.attempt, worker = ended.worker,
+        leased_at = ended.leased_at, started = true, finished_at = now.wall,
+        finish = now.base + ended.place,
+        result = ended.result, result_type = ended.type,
+        -- Nothing of an index changes, unless the task is kept for reasons of its own.
+        expires_at = NULL,
+        line = CASE WHEN t.retain IS NULL AND t.unique_key IS NULL THEN t.line END,
+        kept_until = CASE WHEN t.retain IS NOT NULL OR t.unique_key IS NOT NULL THEN greatest(
+            now.wall + coalesce(t.retain, (
+                SELECT q.retain_completed FROM {schema}.queue q WHERE q.no = t.queue
+            )),
+            t.enqueued_at + t.unique_window
+        ) END
+    FROM ended, now
+    WHERE t.id = ended.id
+    RETURNING t.id, t.queue, t.finish, ended.place, t.line IS NULL AS single,
+              t.enqueued_at + t.unique_window AS held_until
+),
+-- What stands one after the other is one row, a queue.
+runs AS (
+    SELECT id, queue, finish, place - row_number() OVER (ORDER BY place) AS run
+    FROM done WHERE NOT single
+),
+kept AS (
+    INSERT INTO {schema}.completion (queue, first, at, ids, single, held_until)
+    SELECT runs.queue, min(runs.finish), now.wall, array_agg(runs.id ORDER BY runs.finish), false,
+           NULL
+    FROM runs, now GROUP BY runs.queue, runs.run, now.wall
+    UNION ALL
+    SELECT done.queue, done.finish, now.wall, ARRAY[done.id], true,
+           CASE WHEN done.held_until > now.wall THEN done.held_until END
+    FROM done, now WHERE done.single
+),
+counted AS (
+    INSERT INTO {schema}.tally (queue, running, completed, finished)
+    SELECT queue, -count(*), count(*), count(*) FROM done GROUP BY queue
+)
+SELECT (SELECT base FROM now) AS base, count(*) AS completed, array_agg(DISTINCT queue) AS queues,
+       CASE WHEN count(*) < cardinality($1::uuid[]) THEN array_agg(place) END AS places
+FROM done

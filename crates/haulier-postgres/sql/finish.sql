@@ -1,0 +1,1 @@
+SELECT nextval('{schema}.finish') * 1024 AS base
