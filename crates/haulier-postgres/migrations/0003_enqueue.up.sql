@@ -89,8 +89,9 @@ BEGIN
     -- A time that has passed is no way to the head of the line.
     new.due_at := greatest(wall + coalesce(later, 0), run_at);
     new.state := CASE WHEN new.due_at <= wall THEN 1 ELSE 0 END;
-    -- Not in line: a server brings it there when it sees it.
-    new.wake_at := new.due_at;
+    -- Not in line, nor among those whose time will come: a server sees it there after the commit,
+    -- however late that is, and puts it where it belongs.
+    new.wake_at := 0;
     new.expires_at := wall + new.expires_in;
     new.epoch := 0;
     RETURN new;
@@ -367,7 +368,7 @@ BEGIN
             content_type, headers, labels, priority, delay, run_at, max_attempts, backoff, timeout,
             expires_in, unique, retain}');
         key := one -> 'unique';
-        IF jsonb_typeof(key) = 'object' THEN
+        IF key <> 'null' THEN
             PERFORM {schema}.only_known('unique', key, '{key,for,until,on_conflict}');
         END IF;
         RETURN NEXT {schema}.accepted({schema}.accept({schema}.new_task(

@@ -49,3 +49,4 @@ mod workers;
 pub use error::{Fatal, OpenError};
 pub use options::Options;
 pub use store::PgStore;
+pub use tokio_postgres;

@@ -112,7 +112,7 @@ impl Inner {
     }
 
     /// A verb of a store that had to stop, or is closed, fails.
-    fn check_open(&self) -> Result<()> {
+    pub(crate) fn check_open(&self) -> Result<()> {
         if let Some(fatal) = self.failed.borrow().as_ref() {
             return Err(Error::new(Code::Unavailable, format!("the store has stopped: {fatal}")));
         }
@@ -219,7 +219,7 @@ impl PgStore {
 }
 
 /// A call may carry so much and no more.
-fn check_items(what: &str, count: usize) -> Result<()> {
+pub(crate) fn check_items(what: &str, count: usize) -> Result<()> {
     if count <= limits::ITEMS_MAX {
         return Ok(());
     }

@@ -20,6 +20,16 @@ pub(crate) enum Failed {
     Again,
 }
 
+impl Failed {
+    /// What it means in somebody else's transaction. It is never tried again here: that is for
+    /// whoever began it.
+    pub(crate) fn told(self, verb: &str) -> Error {
+        match judge(verb, self) {
+            Verdict::Again(error) | Verdict::Tell(error) => error,
+        }
+    }
+}
+
 impl From<tokio_postgres::Error> for Failed {
     fn from(error: tokio_postgres::Error) -> Self {
         Self::Db(error)

@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 use haulier_core::{Error, Outcome, Result, Settled, Settlement, TaskId};
 
-#[expect(unused_imports, reason = "for transactions of applications")]
 pub(crate) use general::settle_on;
 
 use crate::change::InLine;
