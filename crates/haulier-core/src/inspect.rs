@@ -201,12 +201,13 @@ pub struct QueueStats {
     pub oldest_available: Option<Duration>,
     /// What operators have set.
     pub settings: QueueSettings,
-    /// Tasks accepted since the store was opened; what it found then counts as accepted.
+    /// Tasks accepted since counting began: a store of one process begins anew when it is opened
+    /// (what it finds then counts as accepted), one that several share never stops counting.
     /// Always `counts.total() + removed` (I14).
     pub accepted: u64,
-    /// Tasks pruned or deleted since the store was opened.
+    /// Tasks pruned or deleted since counting began.
     pub removed: u64,
-    /// Tasks that became final since the store was opened.
+    /// Tasks that became final since counting began.
     pub finished: u64,
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use haulier_core::{
     Beat, Changed, Checkpoint, Clock, Delivery, Enqueued, Epoch, Filter, Include, Lease, LeaseBeat,
-    LeaseKey, NewTask, OnConflict, Outcome, PageRequest, Payload, Priority, Progress, Refusal,
-    Settled, Settlement, Start, TaskId, TaskView, Timestamp, Unique, Until, Want, WantedQueue,
+    LeaseKey, NewTask, OnConflict, Outcome, PageRequest, Payload, Priority, Progress, QueueName,
+    QueueStats, Refusal, Settled, Settlement, Start, TaskId, TaskView, Timestamp, Unique, Until, Want, WantedQueue,
     WorkerId,
 };
 
@@ -27,12 +27,21 @@ pub(super) struct Player<R> {
     /// The epochs of each task, in order.
     epochs: BTreeMap<TaskId, Vec<Epoch>>,
     reopened: bool,
+    /// What queues had counted when they were seen first, since the store was reopened last.
+    counted: BTreeMap<QueueName, [u64; 3]>,
 }
 
 impl<R: Rig> Player<R> {
     pub fn new(rig: R) -> Self {
         let started = rig.clock().wall();
-        Self { rig, started, keys: Vec::new(), epochs: BTreeMap::new(), reopened: false }
+        Self {
+            rig,
+            started,
+            keys: Vec::new(),
+            epochs: BTreeMap::new(),
+            reopened: false,
+            counted: BTreeMap::new(),
+        }
     }
 
     /// Takes a step and says what was answered, a line an item.
@@ -83,16 +92,32 @@ impl<R: Rig> Player<R> {
     pub async fn look(&mut self) -> Vec<String> {
         let all = self.views().await;
         let mut seen: Vec<String> = all.iter().map(|view| self.view(view)).collect();
-        seen.extend(self.rig.inspect().queues().await.must().into_iter().map(|stats| {
-            assert_eq!(stats.accepted, stats.counts.total() + stats.removed, "I14");
-            format!("{stats:?}")
-        }));
+        let queues = self.rig.inspect().queues().await.must();
+        seen.extend(queues.into_iter().map(|stats| format!("{:?}", self.since_reopened(stats))));
         let request = PageRequest { size: 7, ..PageRequest::default() };
         let page = self.rig.inspect().list(Filter::default(), request).await.must();
         seen.push(format!("newest {:?}", page.tasks.iter().map(|v| v.task.id).collect::<Vec<_>>()));
         let workers = self.rig.inspect().workers().await.must();
         seen.extend(workers.iter().map(|view| format!("{}: {}", view.worker, view.leases)));
         seen
+    }
+
+    /// What a queue has counted since the store was reopened last. Whether a store begins anew then
+    /// or goes on counting is its own affair.
+    fn since_reopened(&mut self, mut stats: QueueStats) -> QueueStats {
+        assert_eq!(stats.accepted, stats.counts.total() + stats.removed, "I14");
+        let now = [stats.accepted, stats.removed, stats.finished];
+        let then = if self.reopened {
+            *self.counted.entry(stats.queue.clone()).or_insert(now)
+        } else {
+            [0; 3]
+        };
+        let counts = [&mut stats.accepted, &mut stats.removed, &mut stats.finished];
+        for (count, then) in counts.into_iter().zip(then) {
+            assert!(*count >= then, "I14: a count went back from {then} to {count}");
+            *count -= then;
+        }
+        stats
     }
 
     async fn views(&self) -> Vec<TaskView> {
@@ -125,6 +150,7 @@ impl<R: Rig> Player<R> {
     async fn reopen(&mut self) -> Vec<String> {
         self.rig.reopen().await;
         self.reopened = true;
+        self.counted.clear();
         let mut answers = Vec::new();
         for view in self.views().await {
             let Some(lease) = &view.lease else { continue };
@@ -269,7 +295,7 @@ fn numbered(tasks: &[u8]) -> Vec<TaskId> {
     tasks.iter().map(|number| numbered_id(u64::from(*number))).collect()
 }
 
-fn queue_name(number: u8) -> haulier_core::QueueName {
+fn queue_name(number: u8) -> QueueName {
     queue(&format!("queue-{number}"))
 }
 
