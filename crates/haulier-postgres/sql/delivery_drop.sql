@@ -1,0 +1,1 @@
+DELETE FROM {schema}.delivery WHERE task = ANY ($1::uuid[])

@@ -1,0 +1,1 @@
+UPDATE {schema}.meta SET epoch_floor = $1 WHERE epoch_floor < $1

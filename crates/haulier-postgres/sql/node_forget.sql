@@ -1,0 +1,1 @@
+DELETE FROM {schema}.node WHERE heard_at < $1

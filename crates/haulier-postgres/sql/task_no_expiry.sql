@@ -1,0 +1,1 @@
+UPDATE {schema}.task SET expires_at = NULL WHERE id = ANY ($1::uuid[])

@@ -1,0 +1,190 @@
+//! The time by which the store lives, kept by sweeps: how the database's calendar and the time of
+//! leases belong together.
+//!
+//! Leases must not follow a calendar that jumps, and must not run out while no server is there to
+//! renew them. So a server compares what the database's clock has done since its last sweep with
+//! what its own monotonic clock has; what differs is a jump, and goes into `meta.slip`. Between
+//! sweeps the time of leases goes two seconds at most (see the view `now`).
+
+use std::time::Duration;
+
+use haulier_core::clock::millis;
+use haulier_core::probe::sometimes;
+use haulier_core::{Reading, StoreTime, Timestamp};
+use tokio_postgres::Row;
+
+use crate::db::Failed;
+
+/// Clocks that differ by less are only a little fast or slow.
+pub(super) const TOLERANCE: i64 = 1_000;
+/// After this long without a sweep there was nobody to renew a lease.
+pub(super) const GAP: i64 = 5_000;
+/// The time of leases is written this often.
+const WRITTEN_EVERY: i64 = 500;
+
+/// What the database shows at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// The database's calendar.
+    pub clock: i64,
+    /// What the last sweep left in `meta`.
+    pub wall: i64,
+    pub slip: i64,
+    pub leases: i64,
+}
+
+impl Seen {
+    pub fn read(row: &Row) -> Result<Self, Failed> {
+        Ok(Self {
+            clock: row.try_get("clock")?,
+            wall: row.try_get("wall")?,
+            slip: row.try_get("slip")?,
+            leases: row.try_get("leases_at")?,
+        })
+    }
+
+    /// The time of leases as the database's clock tells it.
+    pub fn told(&self) -> i64 {
+        self.clock - self.slip
+    }
+
+    /// How long nobody has swept, as the database's clock tells it.
+    pub fn gap(&self) -> i64 {
+        self.told() - self.leases
+    }
+}
+
+/// When the database's clock was read, by our own monotonic clock: it was between the two.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub before: Duration,
+    pub after: Duration,
+}
+
+/// What a server remembers of its last sweep.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Watch {
+    told: i64,
+    moment: Moment,
+    calendar: StoreTime,
+}
+
+/// The time, as `meta` is to tell it from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Time {
+    pub wall: i64,
+    pub slip: i64,
+    pub leases: i64,
+}
+
+impl Time {
+    /// Whether it has to be written.
+    pub fn is_news(&self, seen: &Seen) -> bool {
+        self.slip != seen.slip
+            || self.leases - seen.leases >= WRITTEN_EVERY
+            // While the calendar is behind, only what is written lets it go on.
+            || (self.wall > seen.wall && seen.wall > seen.clock)
+    }
+}
+
+impl Watch {
+    /// Begins to watch.
+    pub fn start(seen: &Seen, moment: Moment) -> Self {
+        let reading = reading(seen, moment);
+        let calendar = StoreTime::starting(reading, timestamp(seen.wall));
+        Self { told: seen.told(), moment, calendar }
+    }
+
+    /// What time it is, and what is remembered until the next look.
+    pub fn look(&self, seen: &Seen, moment: Moment) -> (Time, Self) {
+        let passed = |from: Duration, to: Duration| signed(millis(to.saturating_sub(from)));
+        let least = self.told + passed(self.moment.after, moment.before);
+        let most = self.told + passed(self.moment.before, moment.after);
+        let honest = (least - TOLERANCE..=most + TOLERANCE).contains(&seen.told());
+        if !honest {
+            sometimes("clock held back");
+        }
+        let slip = if honest { seen.slip } else { seen.clock - least };
+        let mut calendar = self.calendar;
+        let wall = signed(calendar.now(reading(seen, moment)).0).max(seen.wall);
+        let told = seen.clock - slip;
+        (Time { wall, slip, leases: told.max(seen.leases) }, Self { told, moment, calendar })
+    }
+}
+
+fn reading(seen: &Seen, moment: Moment) -> Reading {
+    Reading { monotonic: moment.after, wall: timestamp(seen.clock) }
+}
+
+fn timestamp(millis: i64) -> Timestamp {
+    Timestamp(u64::try_from(millis).unwrap_or_default())
+}
+
+fn signed(millis: u64) -> i64 {
+    i64::try_from(millis).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+
+    fn at(seconds: u64) -> Moment {
+        Moment { before: Duration::from_secs(seconds), after: Duration::from_secs(seconds) }
+    }
+
+    /// What `meta` holds after it was written.
+    fn after(time: Time, clock: i64) -> Seen {
+        Seen { clock, wall: time.wall, slip: time.slip, leases: time.leases }
+    }
+
+    fn start() -> (Seen, Watch) {
+        let seen = Seen { clock: 10 * HOUR, wall: 10 * HOUR, slip: 9 * HOUR, leases: HOUR };
+        (seen, Watch::start(&seen, at(0)))
+    }
+
+    #[test]
+    fn time_that_really_passed_is_counted_however_long_nobody_swept() {
+        let (seen, watch) = start();
+        let (time, _) = watch.look(&Seen { clock: 12 * HOUR, ..seen }, at(7_200));
+        assert_eq!(time, Time { wall: 12 * HOUR, slip: 9 * HOUR, leases: 3 * HOUR });
+    }
+
+    #[test]
+    fn a_jump_of_the_calendar_moves_the_wall_and_no_lease() {
+        for (jump, wall) in [(HOUR, 11 * HOUR + 2_000), (-HOUR, 10 * HOUR + 1_000)] {
+            let (seen, watch) = start();
+            let jumped = Seen { clock: seen.clock + 2_000 + jump, ..seen };
+            let (time, watch) = watch.look(&jumped, at(2));
+            assert_eq!((time.leases, time.wall), (HOUR + 2_000, wall), "a jump of {jump}");
+            let later = after(time, jumped.clock + 3_000);
+            assert_eq!(watch.look(&later, at(5)).0.leases, HOUR + 5_000);
+        }
+    }
+
+    #[test]
+    fn a_jump_that_another_server_saw_is_no_jump() {
+        let (seen, watch) = start();
+        let mended = Seen { clock: seen.clock + HOUR + 2_000, slip: seen.slip + HOUR, ..seen };
+        let (time, _) = watch.look(&mended, at(2));
+        assert_eq!((time.slip, time.leases), (mended.slip, HOUR + 2_000));
+    }
+
+    #[test]
+    fn a_database_that_answers_late_is_no_jump() {
+        let (seen, watch) = start();
+        let slow = Moment { before: Duration::from_secs(1), after: Duration::from_secs(61) };
+        for read_after in [1_000, 30_000, 61_000] {
+            let late = Seen { clock: seen.clock + read_after, ..seen };
+            assert_eq!(watch.look(&late, slow).0.slip, seen.slip, "read after {read_after}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_a_little_fast_is_followed() {
+        let (seen, watch) = start();
+        let (time, _) = watch.look(&Seen { clock: seen.clock + 10_900, ..seen }, at(10));
+        assert_eq!(time.slip, seen.slip);
+    }
+}
