@@ -108,6 +108,40 @@ impl Filter {
         Self { terms: terms.cloned().collect() }
     }
 
+    /// The states that a task must have one of; `None` if any will do. With this and the ages below a
+    /// store finds what may match without looking at everything.
+    pub fn only_states(&self) -> Option<Vec<State>> {
+        let mut only: Option<Vec<State>> = None;
+        for term in &self.terms {
+            let states = match term {
+                Term::State(any) => any.as_slice(),
+                Term::Reason(_) => &[State::Dead],
+                _ => continue,
+            };
+            let left = only.unwrap_or_else(|| State::ALL.to_vec());
+            only = Some(left.into_iter().filter(|state| states.contains(state)).collect());
+        }
+        only
+    }
+
+    /// The age that a task must be beyond.
+    pub fn older_than(&self) -> Option<Duration> {
+        let ages = self.terms.iter().filter_map(|term| match term {
+            Term::Older(than) => Some(*than),
+            _ => None,
+        });
+        ages.max()
+    }
+
+    /// The age that a task must be below.
+    pub fn younger_than(&self) -> Option<Duration> {
+        let ages = self.terms.iter().filter_map(|term| match term {
+            Term::Younger(than) => Some(*than),
+            _ => None,
+        });
+        ages.min()
+    }
+
     /// Whether a task matches; `now` is the store's wall clock.
     pub fn matches(&self, subject: &Subject<'_>, now: Timestamp) -> bool {
         let age = now.since(subject.enqueued_at);
@@ -262,6 +296,19 @@ mod tests {
         for no in ["queue:mai", "kind:sms.*", "state:running", "label.other:acme", "age:>1h"] {
             assert!(!matches(no), "{no}");
         }
+    }
+
+    #[test]
+    fn a_filter_tells_what_a_store_can_look_for() {
+        let filter = |text: &str| Filter::parse(text).unwrap();
+        assert_eq!(filter("queue:mail").only_states(), None);
+        assert_eq!(filter("reason:lost").only_states(), Some(vec![State::Dead]));
+        let both = filter("state:dead,running state:running,available");
+        assert_eq!(both.only_states(), Some(vec![State::Running]));
+        assert_eq!(filter("state:running reason:lost").only_states(), Some(Vec::new()));
+        let ages = filter("age:>1h age:>2h age:<5h age:<4h");
+        assert_eq!(ages.older_than(), Some(Duration::from_hours(2)));
+        assert_eq!(ages.younger_than(), Some(Duration::from_hours(4)));
     }
 
     #[test]

@@ -1,28 +1,85 @@
-//! Looking.
-#![expect(clippy::unused_async, reason = "to be filled")]
+//! Looking: single tasks, pages, queues. All that a call shows was true at one moment, and is
+//! durable (I12).
 
+mod list;
+mod queues;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use haulier_core::{
-    Error, Filter, Include, Page, PageRequest, QueueStats, Result, TaskId, TaskView,
-};
+use futures_util::try_join;
+use haulier_core::{Include, Result, TaskId, TaskView, limits};
+use uuid::Uuid;
 
+use crate::db::{Failed, Params, Tx, sql};
+use crate::delivery::Recorded;
+use crate::row::{Reader, uuid};
 use crate::store::Inner;
 
+pub(crate) use list::list;
+pub(crate) use queues::{Heads, queues};
+
+/// Who waits for a task that another server may finish looks this often, at first and later on.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+const LOOK_EVERY_MAX: Duration = Duration::from_secs(1);
+
+/// Tasks with these ids, once every known one is final, or after `wait`.
 pub(crate) async fn get(
-    _inner: &Arc<Inner>,
-    _ids: Vec<TaskId>,
-    _include: Include,
-    _wait: Duration,
+    inner: &Arc<Inner>,
+    ids: Vec<TaskId>,
+    include: Include,
+    wait: Duration,
 ) -> Result<Vec<Option<TaskView>>> {
-    Err(Error::internal("get is not there yet"))
+    let keys: Vec<Uuid> = ids.iter().copied().map(uuid).collect();
+    if !wait.is_zero() {
+        until_final(inner, &keys, wait.min(limits::WAIT_MAX)).await?;
+    }
+    let keys = &keys;
+    let look = |tx: Tx<'static>| async move { views(&tx, keys, include).await };
+    let views = inner.db.read("get", look).await?;
+    Ok(ids.iter().map(|id| views.get(id).cloned()).collect())
 }
 
-pub(crate) async fn list(_inner: &Arc<Inner>, _filter: Filter, _page: PageRequest) -> Result<Page> {
-    Err(Error::internal("list is not there yet"))
+/// Waits until no known one of these tasks is left that is not final.
+async fn until_final(inner: &Arc<Inner>, ids: &[Uuid], wait: Duration) -> Result<()> {
+    let deadline = inner.clock.monotonic().saturating_add(wait);
+    let mut finishes = inner.hub.finishes();
+    let mut pause = LOOK_EVERY;
+    loop {
+        finishes.mark_unchanged();
+        let rows = inner.db.read_one("get", sql!("task_unfinished"), &[&ids]).await?;
+        let left = deadline.saturating_sub(inner.clock.monotonic());
+        if rows.is_empty() || left.is_zero() {
+            return Ok(());
+        }
+        tokio::select! {
+            _ = finishes.changed() => {}
+            () = inner.pace.sleep(pause) => pause = (pause * 2).min(LOOK_EVERY_MAX),
+            () = inner.clock.sleep(left) => {}
+        }
+    }
 }
 
-pub(crate) async fn queues(_inner: &Arc<Inner>) -> Result<Vec<QueueStats>> {
-    Err(Error::internal("queues is not there yet"))
+/// Tasks as they stand, by their ids; those that are unknown are missing.
+async fn views(
+    tx: &Tx<'_>,
+    ids: &[Uuid],
+    include: Include,
+) -> Result<HashMap<TaskId, TaskView>, Failed> {
+    let Include { payload, result, checkpoints } = include;
+    let parts: Params<'_> = &[&ids, &payload, &result, &checkpoints];
+    let (now, rows) = try_join!(tx.now(), tx.query(sql!("task_views"), parts))?;
+    let reader = Reader::of(&rows);
+    let mut known = Vec::with_capacity(rows.len());
+    for row in &rows {
+        known.push(reader.known(row)?);
+    }
+    let recorded = Recorded::read(tx, known.iter()).await?;
+    let mut views = HashMap::with_capacity(rows.len());
+    for (row, task) in rows.iter().zip(&known) {
+        let deliveries = recorded.of(task).iter().map(|record| record.delivery()).collect();
+        views.insert(task.id, reader.view(row, deliveries, &now)?);
+    }
+    Ok(views)
 }

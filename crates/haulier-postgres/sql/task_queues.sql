@@ -1,0 +1,1 @@
+SELECT DISTINCT queue FROM {schema}.task WHERE id = ANY ($1::uuid[])
