@@ -48,12 +48,7 @@ impl Holders {
     }
 
     /// A task is done again, and holds its key again if nobody else does.
-    pub(crate) fn hold_again(
-        &mut self,
-        id: TaskId,
-        tasks: &HashMap<TaskId, Known>,
-        now: &Now,
-    ) {
+    pub(crate) fn hold_again(&mut self, id: TaskId, tasks: &HashMap<TaskId, Known>, now: &Now) {
         let Some(key) = tasks.get(&id).and_then(key) else { return };
         let holder = self.of.get(&key);
         let holder = holder.and_then(|id| tasks.get(id).or_else(|| self.others.get(id)));

@@ -5,11 +5,11 @@
 
 use std::collections::HashMap;
 
-use futures_util::try_join;
 use haulier_core::TaskId;
+use tokio::try_join;
 use uuid::Uuid;
 
-use crate::db::{Failed, Tx, sql};
+use crate::db::{Failed, Params, Tx, sql};
 use crate::known::Known;
 use crate::now::Now;
 use crate::row::{Reader, uuid};
@@ -37,12 +37,12 @@ pub(crate) async fn lock(
     let ids: Vec<Uuid> = ids.iter().copied().map(uuid).collect();
     let rows = tx.query(sql!("task_queues"), &[&ids]).await?;
     let queues = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i32>, _>>()?;
-    let locked: crate::db::Params<'_> = &[&ids];
+    let (lines, rows): (Params<'_>, Params<'_>) = (&[&queues], &[&ids]);
     let (_, _, _, _, now, tasks) = try_join!(
-        tx.query(sql!("line_lock"), &[&queues]),
-        tx.query(sql!("lease_lock"), locked),
-        tx.query(sql!("task_lock"), locked),
-        tx.execute(sql!("retention_lock"), &[&queues]),
+        tx.query(sql!("line_lock"), lines),
+        tx.query(sql!("lease_lock"), rows),
+        tx.query(sql!("task_lock"), rows),
+        tx.execute(sql!("retention_lock"), lines),
         tx.now(),
         standing(tx, &ids),
     )?;

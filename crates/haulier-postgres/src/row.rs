@@ -285,12 +285,14 @@ fn priority(number: i16) -> Result<Priority, Failed> {
     Ok(Priority::new(number).map_err(Error::from)?)
 }
 
-fn reason(number: Option<i16>) -> Option<DeadReason> {
+/// Why a task is dead, from a table.
+pub(crate) fn reason(number: Option<i16>) -> Option<DeadReason> {
     let number = usize::try_from(number?).ok()?;
     DeadReason::ALL.get(number).copied()
 }
 
-fn pairs(column: Option<Vec<&str>>) -> haulier_core::Pairs {
+/// Names and values, from a table.
+pub(crate) fn pairs(column: Option<Vec<&str>>) -> haulier_core::Pairs {
     let column = column.unwrap_or_default();
     column.chunks_exact(2).map(|pair| (unescape(pair[0]), unescape(pair[1]))).collect()
 }

@@ -53,6 +53,8 @@ pub(crate) struct Inner {
     /// This server's name among those that have the store open.
     pub(crate) node: String,
     pub(crate) names: Names,
+    pub(crate) sweeper: sweep::Sweeper,
+    pub(crate) heads: inspect::Heads,
     pub(crate) hub: Hub,
     pub(crate) claims: Claims,
     pub(crate) enqueues: Enqueues,
@@ -147,6 +149,8 @@ impl PgStore {
             entropy: Arc::clone(&options.entropy),
             node,
             names: Names::default(),
+            sweeper: sweep::Sweeper::default(),
+            heads: inspect::Heads::default(),
             hub: Hub::default(),
             claims: Claims::default(),
             enqueues: Enqueues::default(),

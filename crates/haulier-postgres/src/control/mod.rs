@@ -12,7 +12,7 @@ use std::sync::Arc;
 use haulier_core::{Changed, Code, Event, Refusal, Result, State, TaskId, WorkerId};
 
 use crate::change::{InLine, save};
-use crate::db::{Failed, Tx};
+use crate::db::Tx;
 use crate::holder::Holders;
 use crate::known::Known;
 use crate::locked::lock;

@@ -69,16 +69,19 @@ async fn write(tx: &Tx<'_>, number: i32, settings: &QueueSettings) -> Result<(),
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let concurrency = settings.concurrency.map(|most| i32::try_from(most).unwrap_or(i32::MAX));
     let Retain { completed, completed_count, cancelled, dead } = settings.retain;
-    tx.execute(sql!("queue_set"), &[
-        &number,
-        &settings.paused,
-        &concurrency,
-        &settings.max_tasks.map(count),
-        &millis(completed),
-        &count(completed_count),
-        &millis(cancelled),
-        &millis(dead),
-    ])
+    tx.execute(
+        sql!("queue_set"),
+        &[
+            &number,
+            &settings.paused,
+            &concurrency,
+            &settings.max_tasks.map(count),
+            &millis(completed),
+            &count(completed_count),
+            &millis(cancelled),
+            &millis(dead),
+        ],
+    )
     .await?;
     Ok(())
 }

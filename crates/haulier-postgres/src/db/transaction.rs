@@ -64,7 +64,7 @@ impl Open {
             &connection,
             match access {
                 Access::Write => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
-                Access::Read => "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY",
+                Access::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
             },
         );
         let inner = Inner {

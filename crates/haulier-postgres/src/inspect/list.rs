@@ -52,9 +52,7 @@ async fn find(
         limit = limit.min(most - examined);
         // One more than is looked at tells whether there is a next page.
         let asked = limit + 1;
-        let rows = tx
-            .query(walk.sql, &[&last.at, &last.id, &walk.oldest, &asked])
-            .await?;
+        let rows = tx.query(walk.sql, &[&last.at, &last.id, &walk.oldest, &asked]).await?;
         more = rows.len() > usize::try_from(limit).unwrap_or_default();
         let looked_at = &rows[..rows.len().min(usize::try_from(limit).unwrap_or_default())];
         for (at, row) in looked_at.iter().enumerate() {
@@ -132,7 +130,7 @@ impl Walk {
 
 fn matches(filter: &Filter, row: &Row, now: &Now) -> Result<bool, Failed> {
     // Only its id is known.
-    let (known, gone) = (state(row.try_get("state")?), row.try_get("gone")?);
+    let (known, gone) = (state(row.try_get("state")?), row.try_get::<_, bool>("gone")?);
     let Some(state) = known.filter(|_| !gone) else { return Ok(false) };
     let running = row.try_get("running")?;
     let state = if running { State::Running } else { state };

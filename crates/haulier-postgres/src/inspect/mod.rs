@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::try_join;
 use haulier_core::{Include, Result, TaskId, TaskView, limits};
+use tokio::try_join;
 use uuid::Uuid;
 
 use crate::db::{Failed, Params, Tx, sql};

@@ -82,7 +82,8 @@ fn stats(row: &Row) -> Result<QueueStats, Failed> {
     }
     let count = |column| row.try_get::<_, i64>(column).map(i64::unsigned_abs);
     Ok(QueueStats {
-        queue: QueueName::new(row.try_get::<_, &str>("name")?).map_err(haulier_core::Error::from)?,
+        queue: QueueName::new(row.try_get::<_, &str>("name")?)
+            .map_err(haulier_core::Error::from)?,
         counts,
         oldest_available: None,
         settings: read_settings(row)?,

@@ -57,6 +57,11 @@ impl Due {
         self.by_wall(self.wake) || self.deadline.is_some_and(|at| at <= self.time.leases)
     }
 
+    /// A task has come in with a transaction of somebody else.
+    pub fn has_come_in(&self) -> bool {
+        self.wake == Some(0)
+    }
+
     /// A finished task is to be removed, or an id to be forgotten.
     pub fn is_kept_no_longer(&self) -> bool {
         self.by_wall(self.kept)

@@ -29,9 +29,8 @@ impl Default for Floor {
 impl Floor {
     /// Where the look at this time begins.
     pub fn begin(&mut self, now: i64) -> i64 {
-        let due = |at: usize| {
-            self.taken[at].is_none_or(|last| now.saturating_sub(last) >= LOOKS[at].1)
-        };
+        let due =
+            |at: usize| self.taken[at].is_none_or(|last| now.saturating_sub(last) >= LOOKS[at].1);
         let farthest = (0..LOOKS.len()).rev().find(|at| due(*at)).unwrap_or_default();
         self.taken[..=farthest].fill(Some(now));
         self.reached.saturating_sub(LOOKS[farthest].0).max(0)

@@ -5,13 +5,13 @@
 //! the row goes, too, the largest epoch stays, so that the next task of that id gets larger ones
 //! (I2).
 
-use futures_util::try_join;
 use haulier_core::{Result, State, TaskId, limits};
+use tokio::try_join;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{Slice, Step, lock};
-use crate::db::{Failed, Tx, sql};
+use crate::db::{Failed, Params, Tx, sql};
 use crate::known::Known;
 use crate::now::{Now, millis, span};
 use crate::row::{id, state, uuid};
@@ -61,12 +61,16 @@ pub(crate) async fn remove(tx: &Tx<'_>, now: &Now, tasks: &[Removal]) -> Result<
     let gone: Vec<Uuid> = completed.iter().map(|task| uuid(task.id)).collect();
     let queues: Vec<i32> = completed.iter().map(|task| task.queue).collect();
     let finishes: Vec<i64> = completed.iter().filter_map(|task| task.finish).collect();
+    let all: Params<'_> = &[&ids];
+    let remove: Params<'_> = &[&ids, &known_until];
+    let uncount: Params<'_> = &[&gone, &queues, &finishes];
+    let empty: Params<'_> = &[&queues, &finishes];
     try_join!(
-        tx.execute(sql!("holder_release"), &[&ids]),
-        tx.execute(sql!("delivery_drop"), &[&ids]),
-        tx.execute(sql!("task_remove"), &[&ids, &known_until]),
-        tx.execute(sql!("completion_drop"), &[&gone, &queues, &finishes]),
-        tx.execute(sql!("completion_empty"), &[&queues, &finishes]),
+        tx.execute(sql!("holder_release"), all),
+        tx.execute(sql!("delivery_drop"), all),
+        tx.execute(sql!("task_remove"), remove),
+        tx.execute(sql!("completion_drop"), uncount),
+        tx.execute(sql!("completion_empty"), empty),
         tally.save(tx),
     )?;
     Ok(())
@@ -183,10 +187,13 @@ async fn forget_batches(
         keyed.iter().map(|row| row.try_get("unique_key")).collect::<Result<_, _>>()?;
     let of: Vec<i32> = keyed.iter().map(|row| row.try_get("queue")).collect::<Result<_, _>>()?;
     let held: Vec<Uuid> = keyed.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
+    let recorded: Params<'_> = &[&recorded];
+    let held: Params<'_> = &[&of, &keys, &held];
+    let over: Params<'_> = &[&queues, &firsts];
     try_join!(
-        tx.execute(sql!("delivery_drop"), &[&recorded]),
-        tx.execute(sql!("holder_of"), &[&of, &keys, &held]),
-        tx.execute(sql!("completion_forget"), &[&queues, &firsts]),
+        tx.execute(sql!("delivery_drop"), recorded),
+        tx.execute(sql!("holder_of"), held),
+        tx.execute(sql!("completion_forget"), over),
         raise_floor(tx, &gone),
     )?;
     Ok((firsts.len(), ids.len()))

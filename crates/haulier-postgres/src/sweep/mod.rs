@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haulier_core::probe::sometimes;
-use haulier_core::{Clock, Result, Swept, limits};
+use haulier_core::{Result, Swept, limits};
 use tokio::sync::Mutex;
 use tokio::try_join;
 
@@ -30,7 +30,7 @@ use crate::workers;
 use due::{Begun, Due, Floors};
 use time::{GAP, Moment, Seen, TOLERANCE, Time, Watch};
 
-pub(crate) use forget::remove;
+pub(crate) use forget::{Removal, remove};
 
 /// A node that is not heard of any more is deleted after this long.
 const NODE_FORGOTTEN_AFTER: i64 = 60_000;
@@ -180,7 +180,8 @@ impl Slice<'_> {
     /// Looks at what is due, and mends the time.
     async fn look(&mut self) -> Result<Due> {
         loop {
-            let (clock, node, remembered) = (&self.inner.clock, &self.inner.node, self.memory.watch);
+            let (clock, node, remembered) =
+                (&self.inner.clock, &self.inner.node, self.memory.watch);
             let Begun { wake, expires, deadline, kept, gone } = self.begun;
             let before = clock.monotonic();
             let look = |tx: Tx<'static>| async move {
@@ -216,9 +217,10 @@ impl Slice<'_> {
                 return Ok(false);
             }
             let forgotten = leases.saturating_sub(NODE_FORGOTTEN_AFTER);
+            let (heard, silent): (Params<'_>, Params<'_>) = (&[node, &leases], &[&forgotten]);
             try_join!(
-                tx.execute(sql!("node_heard"), &[node, &leases]),
-                tx.execute(sql!("node_forget"), &[&forgotten]),
+                tx.execute(sql!("node_heard"), heard),
+                tx.execute(sql!("node_forget"), silent),
             )?;
             if away {
                 heal(&tx, leases).await?;
@@ -235,7 +237,7 @@ impl Slice<'_> {
             worked |= timers::expire(self).await?;
         }
         if due.comes_into_line() {
-            worked |= timers::come_into_line(self).await?;
+            worked |= timers::come_into_line(self, due).await?;
         }
         Ok(worked)
     }
@@ -261,7 +263,10 @@ impl Slice<'_> {
     async fn forget_workers(&mut self) -> Result<()> {
         let due = self.memory.workers_at.is_none_or(|at| self.began >= at);
         if due {
-            self.inner.db.write("sweep", |tx| async move { workers::forget_silent(&tx).await }).await?;
+            self.inner
+                .db
+                .write("sweep", |tx| async move { workers::forget_silent(&tx).await })
+                .await?;
             self.memory.workers_at = Some(self.began + WORKERS_EVERY);
         }
         Ok(())

@@ -6,14 +6,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use futures_util::try_join;
 use haulier_core::{Result, State};
-use uuid::Uuid;
+use tokio::try_join;
 
 use super::forget::{Removal, remove};
 use super::plan::{Batch, Plan, Queue};
 use super::{Slice, Step, lock};
-use crate::db::{Failed, Tx, sql};
+use crate::db::{Failed, Params, Tx, sql};
 use crate::now::millis;
 use crate::tally::Tally;
 
@@ -34,9 +33,10 @@ pub(super) async fn add_up(slice: &mut Slice<'_>) -> Result<bool> {
             return Ok(false);
         }
         let wall = millis(tx.now().await?.wall);
+        let (some, free): (Params<'_>, Params<'_>) = (&[&SUMS], &[&wall, &SUMS]);
         let (fresh, freed) = try_join!(
-            tx.query(sql!("tally_fresh"), &[&SUMS]),
-            tx.query(sql!("completion_free"), &[&wall, &SUMS]),
+            tx.query(sql!("tally_fresh"), some),
+            tx.query(sql!("completion_free"), free),
         )?;
         let column = |rows: &[tokio_postgres::Row]| -> Result<Vec<i32>, Failed> {
             Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
@@ -98,12 +98,15 @@ async fn look_at_some(
     }
     let mut queues: BTreeMap<i32, Queue> = BTreeMap::new();
     for row in &due {
-        queues.insert(row.try_get("queue")?, Queue {
-            below: row.try_get("gone_below")?,
-            retain: row.try_get("retain_completed")?,
-            most: row.try_get("retain_count")?,
-            ..Queue::default()
-        });
+        queues.insert(
+            row.try_get("queue")?,
+            Queue {
+                below: row.try_get("gone_below")?,
+                retain: row.try_get("retain_completed")?,
+                most: row.try_get("retain_count")?,
+                ..Queue::default()
+            },
+        );
     }
     read(&tx, &mut queues, budget, busy).await?;
     let (mut left, mut plans) = (budget, BTreeMap::new());
@@ -134,9 +137,11 @@ async fn read(
         .collect();
     let each = (budget / queues.len()).max(16);
     let limit = i64::try_from(each).unwrap_or(i64::MAX);
+    let all: Params<'_> = &[&numbers];
+    let first: Params<'_> = &[&numbers, &floors, &limit];
     let (counts, heads) = try_join!(
-        tx.query(sql!("retention_counts"), &[&numbers]),
-        tx.query(sql!("retention_heads"), &[&numbers, &floors, &limit]),
+        tx.query(sql!("retention_counts"), all),
+        tx.query(sql!("retention_heads"), first),
     )?;
     for row in &counts {
         if let Some(queue) = queues.get_mut(&row.try_get("queue")?) {
@@ -204,9 +209,11 @@ async fn carry_out(
         let going: Vec<i32> = parts.iter().map(|(.., going)| count(*going)).collect();
         tx.execute(sql!("completion_split"), &[&queues, &firsts, &begin, &going]).await?;
     }
+    let going: Params<'_> = &[&gone.queues, &gone.firsts, &wall, &gone.going];
+    let marked: Params<'_> = &[&marks.queues, &marks.below, &marks.look_at];
     try_join!(
-        tx.execute(sql!("completion_gone"), &[&gone.queues, &gone.firsts, &wall, &gone.going]),
-        tx.execute(sql!("retention_set"), &[&marks.queues, &marks.below, &marks.look_at]),
+        tx.execute(sql!("completion_gone"), going),
+        tx.execute(sql!("retention_set"), marked),
         tally.save(tx),
     )?;
     Ok(())
@@ -267,10 +274,7 @@ async fn alone(tx: &Tx<'_>, plans: &BTreeMap<i32, Plan>) -> Result<Vec<Removal>,
 }
 
 /// Where the rest of each batch begins of which only some tasks go.
-async fn rests(
-    tx: &Tx<'_>,
-    plans: &BTreeMap<i32, Plan>,
-) -> Result<HashMap<i32, i64>, Failed> {
+async fn rests(tx: &Tx<'_>, plans: &BTreeMap<i32, Plan>) -> Result<HashMap<i32, i64>, Failed> {
     let parts: Vec<(i32, Batch, usize)> = plans
         .iter()
         .filter_map(|(queue, plan)| plan.part.map(|(batch, going)| (*queue, batch, going)))

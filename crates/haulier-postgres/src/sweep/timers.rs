@@ -1,20 +1,22 @@
 //! Tasks that expire, pauses that end, leases that run out: in the order in which it fell due, so
 //! that the order of a line does not depend on when somebody looked.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
-use futures_util::try_join;
 use haulier_core::probe::sometimes;
-use haulier_core::{Error, Event, Result, State, TaskId};
+use haulier_core::{Event, Refusal, Result, State, TaskId};
+use tokio::try_join;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::due::Due;
 use super::{Slice, Step, lock};
 use crate::change::{InLine, save};
-use crate::db::{Failed, Tx, sql};
+use crate::db::{Failed, Params, Tx, sql};
 use crate::known::Known;
-use crate::now::millis;
-use crate::row::{Reader, id, uuid};
+use crate::locked::standing;
+use crate::now::{Now, millis};
+use crate::row::{id, uuid};
 
 /// What a step did, to be told once it is committed.
 #[derive(Debug, Default)]
@@ -24,8 +26,19 @@ struct Done {
     lost: u64,
     expired: u64,
     in_line: InLine,
-    freed: Vec<i32>,
+    freed: BTreeSet<i32>,
     finished: bool,
+}
+
+impl Done {
+    fn lost(&mut self, task: &Known) {
+        if task.standing.state == State::Dead {
+            sometimes("losses used up");
+        }
+        self.lost += 1;
+        self.finished |= task.finished;
+        self.freed.insert(task.queue);
+    }
 }
 
 /// Tasks that have not started in time.
@@ -40,8 +53,7 @@ async fn expire_some(tx: Tx<'static>, limit: i64, floor: i64) -> Result<Done, Fa
         return Ok(Done::default());
     }
     let now = tx.now().await?;
-    let found =
-        tx.query(sql!("sweep_expiring"), &[&millis(now.wall), &limit, &floor]).await?;
+    let found = tx.query(sql!("sweep_expiring"), &[&millis(now.wall), &limit, &floor]).await?;
     let ids = uuids(&found)?;
     let queues = found.iter().map(|row| row.try_get(1)).collect::<Result<Vec<i32>, _>>()?;
     // Only who holds the line may take an available task out of it.
@@ -53,9 +65,10 @@ async fn expire_some(tx: Tx<'static>, limit: i64, floor: i64) -> Result<Done, Fa
     let (mut expired, mut others) = (Vec::new(), Vec::new());
     for mut task in standing(&tx, &ids).await? {
         let waits = matches!(task.standing.state, State::Scheduled | State::Available);
-        if waits && !task.standing.started && !task.gone {
-            carry_out(&mut task, Event::Expire, |task| task.carry_out(Event::Expire, &now).map(drop))?;
-            expired.push(task);
+        if waits && !task.standing.started {
+            if applies(task.carry_out(Event::Expire, &now).map(drop), &task) {
+                expired.push(task);
+            }
         } else {
             others.push(uuid(task.id));
         }
@@ -69,9 +82,10 @@ async fn expire_some(tx: Tx<'static>, limit: i64, floor: i64) -> Result<Done, Fa
 }
 
 /// Pauses that are over and leases that have run out.
-pub(super) async fn come_into_line(slice: &mut Slice<'_>) -> Result<bool> {
+pub(super) async fn come_into_line(slice: &mut Slice<'_>, due: &Due) -> Result<bool> {
     let (limit, begun) = (slice.limit(), slice.begun);
-    let run = |tx| bring_some(tx, limit, begun.wake, begun.deadline);
+    let wake = if due.has_come_in() { 0 } else { begun.wake };
+    let run = |tx| bring_some(tx, limit, wake, begun.deadline);
     let done = slice.inner.db.write("sweep", run).await?;
     Ok(tell(slice, done))
 }
@@ -81,47 +95,83 @@ async fn bring_some(tx: Tx<'static>, limit: i64, wake: i64, deadline: i64) -> Re
     if !got {
         return Ok(Done::default());
     }
-    let (wall, leases) = (millis(now.wall), now.leases);
-    let (due, lost) = (&[&wall as _, &limit as _, &wake as _], &[&leases as _, &limit as _, &deadline as _]);
-    let (due, lost) =
-        try_join!(tx.query(sql!("sweep_due_lock"), due), tx.query(sql!("sweep_lost_lock"), lost))?;
-    let mut timers = Vec::with_capacity(due.len() + lost.len());
-    for row in &due {
-        timers.push(Timer::read(row, Event::Due, 0)?);
-    }
-    for row in &lost {
-        // By the calendar it ran out as long ago as by the time of leases.
-        timers.push(Timer::read(row, Event::Lost, wall.saturating_sub(leases))?);
-    }
-    timers.sort_unstable_by_key(|timer| (timer.at, timer.place));
-    timers.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let timers = timers(&tx, &now, limit, (wake, deadline)).await?;
     let ids: Vec<Uuid> = timers.iter().map(|timer| timer.id).collect();
     let locked = uuids(&tx.query(sql!("task_try_lock"), &[&ids]).await?)?;
-    let mut tasks: HashMap<TaskId, Known> =
-        standing(&tx, &locked).await?.into_iter().map(|task| (task.id, task)).collect();
+    let tasks = standing(&tx, &locked).await?;
+    let mut tasks: HashMap<TaskId, Known> = tasks.into_iter().map(|task| (task.id, task)).collect();
     let mut done = Done { found: timers.len(), ..Done::default() };
-    let mut changed = Vec::with_capacity(timers.len());
+    let (mut changed, mut later) = (Vec::with_capacity(timers.len()), Vec::new());
     for timer in timers {
         let Some(mut task) = tasks.remove(&id(timer.id)) else { continue };
-        if timer.event == Event::Lost {
-            carry_out(&mut task, timer.event, |task| task.lose(&now))?;
-            if task.standing.state == State::Dead {
-                sometimes("losses used up");
+        match timer.ends {
+            Ends::Lease => {
+                if !applies(task.lose(&now), &task) {
+                    continue;
+                }
+                done.lost(&task);
             }
-            done.lost += 1;
-            done.finished |= task.standing.state.is_final();
-            done.freed.push(task.queue);
-        } else {
-            // A task from somebody else's transaction is available already, but in no line.
-            if task.standing.state != State::Available {
-                carry_out(&mut task, timer.event, |task| task.carry_out(Event::Due, &now).map(drop))?;
+            // It came in with somebody else's transaction, and has to wait.
+            Ends::Pause if task.standing.state == State::Scheduled && task.due_at > now.wall => {
+                later.push(timer.id);
+                continue;
             }
-            done.due += 1;
+            Ends::Pause => {
+                let waits = task.standing.state != State::Available;
+                if waits && !applies(task.carry_out(Event::Due, &now).map(drop), &task) {
+                    continue;
+                }
+                done.due += u64::from(waits);
+            }
         }
         changed.push(task);
     }
+    tx.execute(sql!("task_later"), &[&later]).await?;
     done.in_line = save(&tx, &now, &changed).await?;
     Ok(done)
+}
+
+/// What is over, in the order in which it ended.
+async fn timers(
+    tx: &Tx<'_>,
+    now: &Now,
+    limit: i64,
+    (wake, deadline): (i64, i64),
+) -> Result<Vec<Timer>, Failed> {
+    let (wall, leases) = (millis(now.wall), now.leases);
+    let pauses: Params<'_> = &[&wall, &limit, &wake];
+    let lost: Params<'_> = &[&leases, &limit, &deadline];
+    let (pauses, lost) = try_join!(
+        tx.query(sql!("sweep_due_lock"), pauses),
+        tx.query(sql!("sweep_lost_lock"), lost),
+    )?;
+    let mut timers = Vec::with_capacity(pauses.len() + lost.len());
+    for row in &pauses {
+        timers.push(Timer::read(row, Ends::Pause, 0)?);
+    }
+    for row in &lost {
+        // By the calendar it ran out as long ago as by the time of leases.
+        timers.push(Timer::read(row, Ends::Lease, wall.saturating_sub(leases))?);
+    }
+    timers.sort_unstable_by_key(|timer| (timer.at, timer.place));
+    timers.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(timers)
+}
+
+/// An index that names a task to which its event does not apply: a defect, which must not keep time
+/// from going on for the others.
+fn applies(carried: Result<(), Refusal>, task: &Known) -> bool {
+    if let Err(refusal) = &carried {
+        tracing::error!(task = %task.id, %refusal, "time has come for a task that does not wait");
+    }
+    carried.is_ok()
+}
+
+/// What is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    Pause,
+    Lease,
 }
 
 /// Something that time brings about.
@@ -130,15 +180,19 @@ struct Timer {
     at: i64,
     place: i64,
     id: Uuid,
-    event: Event,
+    ends: Ends,
 }
 
 impl Timer {
-    fn read(row: &Row, event: Event, ahead: i64) -> Result<Self, Failed> {
+    fn read(row: &Row, ends: Ends, ahead: i64) -> Result<Self, Failed> {
         let at: i64 = row.try_get("at")?;
         let place = row.try_get("place")?;
-        Ok(Self { at: at.saturating_add(ahead), place, id: row.try_get("id")?, event })
+        Ok(Self { at: at.saturating_add(ahead), place, id: row.try_get("id")?, ends })
     }
+}
+
+fn uuids(rows: &[Row]) -> Result<Vec<Uuid>, Failed> {
+    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
 }
 
 /// Tells those who wait.
@@ -149,7 +203,7 @@ fn tell(slice: &mut Slice<'_>, done: Done) -> bool {
     slice.done.expired += done.expired;
     let hub = &slice.inner.hub;
     done.in_line.iter().for_each(|(queue, place)| hub.in_line(queue, place));
-    done.freed.iter().collect::<std::collections::BTreeSet<_>>();
+    done.freed.iter().for_each(|queue| hub.freed(*queue));
     if done.finished {
         hub.finished();
     }
