@@ -48,11 +48,11 @@ async fn save_all(tx: &Tx<'_>, now: &Now, tasks: &[Known]) -> Result<InLine, Fai
         stop(tx, &running).await?;
         return Ok(InLine::default());
     }
-    let uncounted: Vec<&Known> = moved
+    let uncounted = moved
         .iter()
         .filter(|task| task.before == State::Completed && task.standing.state != State::Completed)
-        .copied()
-        .collect();
+        .filter_map(|task| Some((uuid(task.id), task.queue, task.finish?)));
+    let uncounted: Vec<(Uuid, i32, i64)> = uncounted.collect();
     let mut tally = Tally::default();
     for task in &moved {
         tally.moved(task.queue, task.before, task.standing.state);
@@ -228,14 +228,16 @@ async fn complete(tx: &Tx<'_>, now: &Now, tasks: &[&Known]) -> Result<(), Failed
     Ok(())
 }
 
-/// Takes completed tasks out of the order of completions: they are done again, or gone by other
-/// means than retention. Their `finish` is what their rows tell.
-pub(crate) async fn uncount(tx: &Tx<'_>, tasks: &[&Known]) -> Result<(), Failed> {
+/// Takes completed tasks, each with its queue and its `finish`, out of the order of completions: they
+/// are done again, or gone. A completion of which none is left goes, too.
+pub(crate) async fn uncount(tx: &Tx<'_>, tasks: &[(Uuid, i32, i64)]) -> Result<(), Failed> {
     if tasks.is_empty() {
         return Ok(());
     }
-    let queues = column(tasks, |task| task.queue);
-    let finishes = column(tasks, |task| task.finish.unwrap_or_default());
-    tx.execute(sql!("completion_drop"), &[&ids(tasks), &queues, &finishes]).await?;
+    let ids: Vec<Uuid> = tasks.iter().map(|(id, ..)| *id).collect();
+    let queues: Vec<i32> = tasks.iter().map(|(_, queue, _)| *queue).collect();
+    let finishes: Vec<i64> = tasks.iter().map(|(.., finish)| *finish).collect();
+    tx.execute(sql!("completion_drop"), &[&ids, &queues, &finishes]).await?;
+    tx.execute(sql!("completion_empty"), &[&queues, &finishes]).await?;
     Ok(())
 }

@@ -39,6 +39,7 @@ pub(crate) async fn lock(
     let queues = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i32>, _>>()?;
     let (lines, rows): (Params<'_>, Params<'_>) = (&[&queues], &[&ids]);
     let (_, _, _, _, now, tasks) = try_join!(
+        biased;
         tx.query(sql!("line_lock"), lines),
         tx.query(sql!("lease_lock"), rows),
         tx.query(sql!("task_lock"), rows),

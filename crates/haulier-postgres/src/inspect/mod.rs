@@ -69,7 +69,7 @@ async fn views(
 ) -> Result<HashMap<TaskId, TaskView>, Failed> {
     let Include { payload, result, checkpoints } = include;
     let parts: Params<'_> = &[&ids, &payload, &result, &checkpoints];
-    let (now, rows) = try_join!(tx.now(), tx.query(sql!("task_views"), parts))?;
+    let (now, rows) = try_join!(biased; tx.now(), tx.query(sql!("task_views"), parts))?;
     let reader = Reader::of(&rows);
     let mut known = Vec::with_capacity(rows.len());
     for row in &rows {

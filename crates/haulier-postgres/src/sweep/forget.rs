@@ -11,6 +11,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{Slice, Step, lock};
+use crate::change::uncount;
 use crate::db::{Failed, Params, Tx, sql};
 use crate::known::Known;
 use crate::now::{Now, millis, span};
@@ -57,20 +58,16 @@ pub(crate) async fn remove(tx: &Tx<'_>, now: &Now, tasks: &[Removal]) -> Result<
         tally.removed(task.queue, task.state, 1);
     }
     let completed = tasks.iter().filter(|task| task.state == State::Completed);
-    let completed: Vec<&Removal> = completed.filter(|task| task.finish.is_some()).collect();
-    let gone: Vec<Uuid> = completed.iter().map(|task| uuid(task.id)).collect();
-    let queues: Vec<i32> = completed.iter().map(|task| task.queue).collect();
-    let finishes: Vec<i64> = completed.iter().filter_map(|task| task.finish).collect();
+    let uncounted: Vec<(Uuid, i32, i64)> =
+        completed.filter_map(|task| Some((uuid(task.id), task.queue, task.finish?))).collect();
     let all: Params<'_> = &[&ids];
     let remove: Params<'_> = &[&ids, &known_until];
-    let uncount: Params<'_> = &[&gone, &queues, &finishes];
-    let empty: Params<'_> = &[&queues, &finishes];
     try_join!(
+        biased;
         tx.execute(sql!("holder_release"), all),
         tx.execute(sql!("delivery_drop"), all),
         tx.execute(sql!("task_remove"), remove),
-        tx.execute(sql!("completion_drop"), uncount),
-        tx.execute(sql!("completion_empty"), empty),
+        uncount(tx, &uncounted),
         tally.save(tx),
     )?;
     Ok(())
@@ -87,7 +84,7 @@ struct Gone {
 pub(super) async fn kept_no_longer(slice: &mut Slice<'_>) -> Result<bool> {
     let (limit, floor) = (slice.limit(), slice.begun.kept);
     let run = |tx: Tx<'static>| async move {
-        let (got, now) = try_join!(lock(&tx, Step::Kept), tx.now())?;
+        let (got, now) = try_join!(biased; lock(&tx, Step::Kept), tx.now())?;
         if !got {
             return Ok(Gone::default());
         }
@@ -134,7 +131,7 @@ pub(super) async fn batches(slice: &mut Slice<'_>) -> Result<bool> {
     let (limit, floor) = (slice.limit(), slice.begun.gone);
     let budget = slice.left;
     let run = |tx: Tx<'static>| async move {
-        let (got, now) = try_join!(lock(&tx, Step::Forget), tx.now())?;
+        let (got, now) = try_join!(biased; lock(&tx, Step::Forget), tx.now())?;
         if !got {
             return Ok((0, 0));
         }
@@ -191,6 +188,7 @@ async fn forget_batches(
     let held: Params<'_> = &[&of, &keys, &held];
     let over: Params<'_> = &[&queues, &firsts];
     try_join!(
+        biased;
         tx.execute(sql!("delivery_drop"), recorded),
         tx.execute(sql!("holder_of"), held),
         tx.execute(sql!("completion_forget"), over),

@@ -186,7 +186,7 @@ impl Slice<'_> {
             let before = clock.monotonic();
             let look = |tx: Tx<'static>| async move {
                 let floors: Params<'_> = &[node, &wake, &expires, &deadline, &kept, &gone];
-                let (row, ()) = try_join!(tx.one(sql!("sweep_due"), floors), tx.commit())?;
+                let (row, ()) = try_join!(biased; tx.one(sql!("sweep_due"), floors), tx.commit())?;
                 let moment = Moment { before, after: clock.monotonic() };
                 let seen = Seen::read(&row)?;
                 let watch = remembered.unwrap_or_else(|| Watch::start(&seen, moment));
@@ -219,6 +219,7 @@ impl Slice<'_> {
             let forgotten = leases.saturating_sub(NODE_FORGOTTEN_AFTER);
             let (heard, silent): (Params<'_>, Params<'_>) = (&[node, &leases], &[&forgotten]);
             try_join!(
+                biased;
                 tx.execute(sql!("node_heard"), heard),
                 tx.execute(sql!("node_forget"), silent),
             )?;

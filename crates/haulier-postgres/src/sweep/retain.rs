@@ -35,6 +35,7 @@ pub(super) async fn add_up(slice: &mut Slice<'_>) -> Result<bool> {
         let wall = millis(tx.now().await?.wall);
         let (some, free): (Params<'_>, Params<'_>) = (&[&SUMS], &[&wall, &SUMS]);
         let (fresh, freed) = try_join!(
+            biased;
             tx.query(sql!("tally_fresh"), some),
             tx.query(sql!("completion_free"), free),
         )?;
@@ -87,7 +88,7 @@ async fn look_at_some(
     budget: usize,
     busy: &HashMap<i32, u32>,
 ) -> Result<Looked, Failed> {
-    let (got, now) = try_join!(lock(&tx, Step::Retain), tx.now())?;
+    let (got, now) = try_join!(biased; lock(&tx, Step::Retain), tx.now())?;
     let wall = millis(now.wall);
     if !got {
         return Ok(Looked::default());
@@ -140,6 +141,7 @@ async fn read(
     let all: Params<'_> = &[&numbers];
     let first: Params<'_> = &[&numbers, &floors, &limit];
     let (counts, heads) = try_join!(
+        biased;
         tx.query(sql!("retention_counts"), all),
         tx.query(sql!("retention_heads"), first),
     )?;
@@ -212,6 +214,7 @@ async fn carry_out(
     let going: Params<'_> = &[&gone.queues, &gone.firsts, &wall, &gone.going];
     let marked: Params<'_> = &[&marks.queues, &marks.below, &marks.look_at];
     try_join!(
+        biased;
         tx.execute(sql!("completion_gone"), going),
         tx.execute(sql!("retention_set"), marked),
         tally.save(tx),

@@ -91,7 +91,7 @@ pub(super) async fn come_into_line(slice: &mut Slice<'_>, due: &Due) -> Result<b
 }
 
 async fn bring_some(tx: Tx<'static>, limit: i64, wake: i64, deadline: i64) -> Result<Done, Failed> {
-    let (got, now) = try_join!(lock(&tx, Step::Timers), tx.now())?;
+    let (got, now) = try_join!(biased; lock(&tx, Step::Timers), tx.now())?;
     if !got {
         return Ok(Done::default());
     }
@@ -142,6 +142,7 @@ async fn timers(
     let pauses: Params<'_> = &[&wall, &limit, &wake];
     let lost: Params<'_> = &[&leases, &limit, &deadline];
     let (pauses, lost) = try_join!(
+        biased;
         tx.query(sql!("sweep_due_lock"), pauses),
         tx.query(sql!("sweep_lost_lock"), lost),
     )?;
