@@ -34,6 +34,11 @@ pub(crate) async fn lock(
     tx: &Tx<'_>,
     ids: &[TaskId],
 ) -> Result<(Now, HashMap<TaskId, Known>), Failed> {
+    // Six statements at once are large.
+    Box::pin(lock_all(tx, ids)).await
+}
+
+async fn lock_all(tx: &Tx<'_>, ids: &[TaskId]) -> Result<(Now, HashMap<TaskId, Known>), Failed> {
     let ids: Vec<Uuid> = ids.iter().copied().map(uuid).collect();
     let rows = tx.query(sql!("task_queues"), &[&ids]).await?;
     let queues = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i32>, _>>()?;

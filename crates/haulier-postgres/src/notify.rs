@@ -22,6 +22,11 @@ impl Hub {
     /// There is something that a worker should know before its next beat. Called after the commit.
     pub(crate) fn news(&self, _worker: &WorkerId) {}
 
+    pub(crate) fn changed(&self, _q: i32) {}
+    pub(crate) fn finishes(&self) -> tokio::sync::watch::Receiver<u64> {
+        tokio::sync::watch::channel(0).1
+    }
+
     /// Tasks became final: whoever waits for one should look.
     pub(crate) fn finished(&self) {}
 }

@@ -27,3 +27,13 @@ pub(crate) async fn beaten(
 ) -> Result<Vec<Directive>, Failed> {
     Ok(vec![Directive::default(); beats.len()])
 }
+
+pub(crate) async fn tell(
+    _tx: &crate::db::Tx<'_>,
+    _workers: &[&WorkerId],
+) -> Result<(), crate::db::Failed> {
+    Ok(())
+}
+pub(crate) async fn forget_silent(_tx: &crate::db::Tx<'_>) -> Result<u64, crate::db::Failed> {
+    Ok(0)
+}

@@ -13,7 +13,7 @@ use tokio::try_join;
 use uuid::Uuid;
 
 use crate::db::{Failed, Params, Tx, sql};
-use crate::delivery::Recorded;
+use crate::delivery::{Record, Recorded};
 use crate::row::{Reader, uuid};
 use crate::store::Inner;
 
@@ -78,7 +78,7 @@ async fn views(
     let recorded = Recorded::read(tx, known.iter()).await?;
     let mut views = HashMap::with_capacity(rows.len());
     for (row, task) in rows.iter().zip(&known) {
-        let deliveries = recorded.of(task).iter().map(|record| record.delivery()).collect();
+        let deliveries = recorded.of(task).iter().map(Record::delivery).collect();
         views.insert(task.id, reader.view(row, deliveries, &now)?);
     }
     Ok(views)

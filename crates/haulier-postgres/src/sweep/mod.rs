@@ -90,7 +90,7 @@ pub(crate) async fn arrive(inner: &Arc<Inner>) -> Result<()> {
                 let slip = seen.clock - leases;
                 let wall = seen.clock.max(seen.wall);
                 tx.execute(sql!("sweep_time"), &[&wall, &slip, &leases, &seen.slip]).await?;
-                seen = Seen { slip, wall, ..seen };
+                seen = Seen { wall, slip, ..seen };
             }
             let leases = seen.told().max(seen.leases);
             if alone {

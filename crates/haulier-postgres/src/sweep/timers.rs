@@ -45,7 +45,7 @@ impl Done {
 pub(super) async fn expire(slice: &mut Slice<'_>) -> Result<bool> {
     let (limit, floor) = (slice.limit(), slice.begun.expires);
     let done = slice.inner.db.write("sweep", |tx| expire_some(tx, limit, floor)).await?;
-    Ok(tell(slice, done))
+    Ok(tell(slice, &done))
 }
 
 async fn expire_some(tx: Tx<'static>, limit: i64, floor: i64) -> Result<Done, Failed> {
@@ -66,7 +66,7 @@ async fn expire_some(tx: Tx<'static>, limit: i64, floor: i64) -> Result<Done, Fa
     for mut task in standing(&tx, &ids).await? {
         let waits = matches!(task.standing.state, State::Scheduled | State::Available);
         if waits && !task.standing.started {
-            if applies(task.carry_out(Event::Expire, &now).map(drop), &task) {
+            if applies(&task.carry_out(Event::Expire, &now).map(drop), &task) {
                 expired.push(task);
             }
         } else {
@@ -87,7 +87,7 @@ pub(super) async fn come_into_line(slice: &mut Slice<'_>, due: &Due) -> Result<b
     let wake = if due.has_come_in() { 0 } else { begun.wake };
     let run = |tx| bring_some(tx, limit, wake, begun.deadline);
     let done = slice.inner.db.write("sweep", run).await?;
-    Ok(tell(slice, done))
+    Ok(tell(slice, &done))
 }
 
 async fn bring_some(tx: Tx<'static>, limit: i64, wake: i64, deadline: i64) -> Result<Done, Failed> {
@@ -106,7 +106,7 @@ async fn bring_some(tx: Tx<'static>, limit: i64, wake: i64, deadline: i64) -> Re
         let Some(mut task) = tasks.remove(&id(timer.id)) else { continue };
         match timer.ends {
             Ends::Lease => {
-                if !applies(task.lose(&now), &task) {
+                if !applies(&task.lose(&now), &task) {
                     continue;
                 }
                 done.lost(&task);
@@ -118,7 +118,7 @@ async fn bring_some(tx: Tx<'static>, limit: i64, wake: i64, deadline: i64) -> Re
             }
             Ends::Pause => {
                 let waits = task.standing.state != State::Available;
-                if waits && !applies(task.carry_out(Event::Due, &now).map(drop), &task) {
+                if waits && !applies(&task.carry_out(Event::Due, &now).map(drop), &task) {
                     continue;
                 }
                 done.due += u64::from(waits);
@@ -161,8 +161,8 @@ async fn timers(
 
 /// An index that names a task to which its event does not apply: a defect, which must not keep time
 /// from going on for the others.
-fn applies(carried: Result<(), Refusal>, task: &Known) -> bool {
-    if let Err(refusal) = &carried {
+fn applies(carried: &Result<(), Refusal>, task: &Known) -> bool {
+    if let Err(refusal) = carried {
         tracing::error!(task = %task.id, %refusal, "time has come for a task that does not wait");
     }
     carried.is_ok()
@@ -197,7 +197,7 @@ fn uuids(rows: &[Row]) -> Result<Vec<Uuid>, Failed> {
 }
 
 /// Tells those who wait.
-fn tell(slice: &mut Slice<'_>, done: Done) -> bool {
+fn tell(slice: &mut Slice<'_>, done: &Done) -> bool {
     slice.spend(done.found);
     slice.done.promoted += done.due;
     slice.done.lost += done.lost;
