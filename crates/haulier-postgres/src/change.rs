@@ -228,8 +228,8 @@ async fn complete(tx: &Tx<'_>, now: &Now, tasks: &[&Known]) -> Result<(), Failed
     Ok(())
 }
 
-/// Takes completed tasks, each with its queue and its `finish`, out of the order of completions: they
-/// are done again, or gone. A completion of which none is left goes, too.
+/// Takes completed tasks, each with its queue and its `finish`, out of the order of completions:
+/// they are done again, or gone. A completion of which none is left goes, too.
 pub(crate) async fn uncount(tx: &Tx<'_>, tasks: &[(Uuid, i32, i64)]) -> Result<(), Failed> {
     if tasks.is_empty() {
         return Ok(());

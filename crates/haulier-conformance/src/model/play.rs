@@ -10,8 +10,8 @@ use bytes::Bytes;
 use haulier_core::{
     Beat, Changed, Checkpoint, Clock, Delivery, Enqueued, Epoch, Filter, Include, Lease, LeaseBeat,
     LeaseKey, NewTask, OnConflict, Outcome, PageRequest, Payload, Priority, Progress, QueueName,
-    QueueStats, Refusal, Settled, Settlement, Start, TaskId, TaskView, Timestamp, Unique, Until, Want, WantedQueue,
-    WorkerId,
+    QueueStats, Refusal, Settled, Settlement, Start, TaskId, TaskView, Timestamp, Unique, Until,
+    Want, WantedQueue, WorkerId,
 };
 
 use super::step::{BeatSpec, End, KINDS, Pick, Spec, StartSpec, Step, TASKS, WantSpec};

@@ -3,9 +3,9 @@
 //! Whatever time has brought about leaves its index, but as long as any transaction in the database
 //! is older than that, PostgreSQL has to walk over what has left. Of a queue that ends twenty
 //! thousand leases a second this would be millions after some minutes. So a look begins a little
-//! below where the last one ended. What comes in farther below (of a transaction that took its time)
-//! is found by looks that reach back farther, the more seldom the farther, and finally to the very
-//! beginning: all of them together walk over each row a handful of times.
+//! below where the last one ended. What comes in farther below (of a transaction that took its
+//! time) is found by looks that reach back farther, the more seldom the farther, and finally to the
+//! very beginning: all of them together walk over each row a handful of times.
 
 /// How far a look reaches back, and how often it does, in milliseconds.
 const LOOKS: [(i64, i64); 5] =
