@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haulier_core::limits::{PAYLOAD_BYTES_DEFAULT, PAYLOAD_BYTES_MAX};
-use haulier_core::{Clock, Durability, Entropy, Error, Result, SystemClock};
+use haulier_core::{Clock, Durability, Entropy, Error, Result, SystemClock, span};
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
@@ -20,6 +20,8 @@ pub const POOL_MAX: usize = 256;
 const POOL_DEFAULT: usize = 16;
 /// How long one attempt to connect may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Unless the URL says otherwise.
+const RECHECK: Duration = Duration::from_mins(1);
 /// A dead peer is found out within about this time, also where the network swallows everything.
 const DEAD_PEER: Duration = Duration::from_secs(20);
 
@@ -41,6 +43,14 @@ pub struct Options {
     pub tls: Tls,
     /// What an acknowledgement must be worth at least.
     pub class: Durability,
+    /// Settings of the server that lose everything in a crash are let through. For tests on a
+    /// database that is thrown away.
+    pub throwaway: bool,
+    /// How often a server looks for work that no notification told it of; `None` leaves it to the
+    /// store.
+    pub poll: Option<Duration>,
+    /// How often it is checked again that the database is what it was at the start.
+    pub recheck: Duration,
     /// Largest payload or result to accept, in bytes.
     pub payload_bytes_max: usize,
     /// What users' waits count on. Nothing that is stored: the database has a clock of its own.
@@ -95,6 +105,9 @@ impl Options {
             prepare: true,
             tls: Tls::default(),
             class: Durability::D1,
+            throwaway: false,
+            poll: None,
+            recheck: RECHECK,
             payload_bytes_max: PAYLOAD_BYTES_DEFAULT,
             pace: Arc::clone(&clock),
             clock,
@@ -129,6 +142,9 @@ impl Options {
             "pool" => self.pool = pool(value)?,
             "notify" => self.notify = switch(key, value)?,
             "prepare" => self.prepare = switch(key, value)?,
+            "throwaway" => self.throwaway = switch(key, value)?,
+            "poll" => self.poll = Some(pause(key, value)?),
+            "recheck" => self.recheck = pause(key, value)?,
             "class" => self.class = class(value)?,
             "sslmode" => self.tls.mode = TlsMode::parse(value)?,
             "sslrootcert" => self.tls.root = Some(PathBuf::from(value)),
@@ -238,6 +254,12 @@ fn switch(key: &str, value: &str) -> Result<bool> {
         "off" | "false" => Ok(false),
         _ => Err(wrong(key, value, "on or off")),
     }
+}
+
+fn pause(key: &str, value: &str) -> Result<Duration> {
+    let read = span::parse(value).map_err(|refusal| wrong(key, value, &refusal.message))?;
+    let shortest = Duration::from_millis(10);
+    if read < shortest { Err(wrong(key, value, "at least 10ms")) } else { Ok(read) }
 }
 
 fn pool(value: &str) -> Result<usize> {

@@ -88,7 +88,8 @@ pub const ROWS: &[Row] = &[
             "tracing",
             "uuid",
         ],
-        tests: &["conformance"],
+        // A PostgreSQL of a test's own is started there.
+        tests: &["conformance", "sim"],
     },
     Row { name: "layers", ours: &["core"], theirs: &["async-trait", "tokio"], tests: &["memory"] },
     Row {

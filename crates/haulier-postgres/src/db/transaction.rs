@@ -198,4 +198,18 @@ impl<'a> Tx<'a> {
     pub(crate) async fn execute(&self, sql: Sql, params: Params<'_>) -> Result<u64, Failed> {
         Ok(self.run(sql, async |ready| ready.execute(self.on(), params).await).await?)
     }
+
+    /// Runs a text of several statements, with `{schema}` in it.
+    pub(crate) async fn batch(&self, text: &str) -> Result<(), Failed> {
+        let client = self.on().client();
+        let Holder::Ours(inner) = &self.on else {
+            return Ok(client.batch_execute(&self.texts.replace(text)).await?);
+        };
+        let turn = inner.turn.lock().await;
+        let answer = sent(client.batch_execute(&self.texts.replace(text)), turn).await;
+        if answer.is_err() {
+            inner.broken.store(true, Ordering::Relaxed);
+        }
+        Ok(answer?)
+    }
 }

@@ -1,0 +1,1 @@
+DELETE FROM {schema}.migration WHERE version = $1::integer

@@ -1,0 +1,5 @@
+//! The contract on a real PostgreSQL, which these tests start themselves.
+
+mod migrate;
+mod rig;
+mod server;

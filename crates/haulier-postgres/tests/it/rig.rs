@@ -1,0 +1,191 @@
+//! The store as a rig. The database's own clock is replaced by one that stands in a table; whatever
+//! the test's clock shows is written there before anything else is asked.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use haulier_conformance::Rig;
+use haulier_conformance::prelude::Must;
+use haulier_core::{
+    Beat, BeatReply, Capabilities, Changed, Clock, Control, Directive, Enqueued, Filter, Include,
+    Inspect, Lease, Maintain, ManualClock, NewTask, Page, PageRequest, Queue, QueueName,
+    QueueSettings, QueueStats, Result, SettingsPatch, Settled, Settlement, TaskId, TaskView,
+    Timestamp, Want, WorkerId, WorkerView,
+};
+use haulier_postgres::{Options, PgStore, migrate};
+use tokio_postgres::{Client, NoTls};
+
+use crate::server;
+
+/// A store in a schema of its own.
+pub struct PgRig {
+    clock: ManualClock,
+    options: Options,
+    hand: Arc<Hand>,
+    store: PgStore,
+}
+
+/// Sets the database's clock.
+#[derive(Debug)]
+pub struct Hand {
+    client: Client,
+    schema: String,
+    clock: ManualClock,
+    shown: Mutex<Timestamp>,
+}
+
+impl Hand {
+    /// Replaces the clock of a schema.
+    pub async fn take(options: &Options, clock: &ManualClock) -> Arc<Self> {
+        let url = server::shared().await.url();
+        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.must();
+        tokio::spawn(connection);
+        let (schema, shown) = (options.schema.clone(), clock.wall());
+        let text = format!(
+            "CREATE TABLE {schema}.test_clock (at bigint);
+             INSERT INTO {schema}.test_clock VALUES ({});
+             CREATE OR REPLACE FUNCTION {schema}.clock() RETURNS bigint LANGUAGE sql VOLATILE
+                 AS $$ SELECT at FROM {schema}.test_clock $$;",
+            shown.0,
+        );
+        client.batch_execute(&text).await.must();
+        Arc::new(Self { client, schema, clock: clock.clone(), shown: Mutex::new(shown) })
+    }
+
+    /// What the test's clock will show after this long is what the database's shows from now on.
+    async fn set(&self, ahead: Duration) {
+        let wall = self.clock.wall().after(ahead);
+        if *self.shown.lock().unwrap_or_else(PoisonError::into_inner) == wall {
+            return;
+        }
+        let text = format!("UPDATE {}.test_clock SET at = {}", self.schema, wall.0);
+        self.client.batch_execute(&text).await.must();
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = wall;
+    }
+}
+
+impl Rig for PgRig {
+    async fn fresh() -> Self {
+        let clock = ManualClock::new();
+        let mut options = server::options("&pool=6").await;
+        options.clock = Arc::new(clock.clone());
+        migrate::up(&options).await.must();
+        let hand = Hand::take(&options, &clock).await;
+        let store = PgStore::open(options.clone()).await.must();
+        Self { clock, options, hand, store }
+    }
+
+    fn queue(&self) -> Arc<dyn Queue> {
+        Arc::new(self.synced())
+    }
+
+    fn inspect(&self) -> Arc<dyn Inspect> {
+        Arc::new(self.synced())
+    }
+
+    fn control(&self) -> Arc<dyn Control> {
+        Arc::new(self.synced())
+    }
+
+    fn clock(&self) -> ManualClock {
+        self.clock.clone()
+    }
+
+    async fn elapse(&mut self, by: Duration) {
+        self.hand.set(by).await;
+        self.clock.advance(by);
+        while self.store.sweep(1_000).await.must().next.is_zero() {}
+    }
+
+    async fn reopen(&mut self) {
+        self.hand.set(Duration::ZERO).await;
+        self.store.close().await.must();
+        self.store = PgStore::open(self.options.clone()).await.must();
+    }
+}
+
+impl PgRig {
+    fn synced(&self) -> Synced {
+        Synced { store: self.store.clone(), hand: Arc::clone(&self.hand) }
+    }
+}
+
+/// The store; before each call the database's clock is set.
+#[derive(Debug)]
+struct Synced {
+    store: PgStore,
+    hand: Arc<Hand>,
+}
+
+impl Synced {
+    async fn now(&self) -> &PgStore {
+        self.hand.set(Duration::ZERO).await;
+        &self.store
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl Queue for Synced {
+    async fn enqueue(&self, tasks: Vec<NewTask>) -> Result<Vec<Enqueued>> {
+        self.now().await.enqueue(tasks).await
+    }
+    async fn lease(&self, wants: Vec<Want>, wait: Duration) -> Result<Vec<Vec<Lease>>> {
+        self.now().await.lease(wants, wait).await
+    }
+    async fn beat(&self, beats: Vec<Beat>) -> Result<Vec<BeatReply>> {
+        self.now().await.beat(beats).await
+    }
+    async fn watch(&self, worker: WorkerId, wait: Duration) -> Result<bool> {
+        self.now().await.watch(worker, wait).await
+    }
+    async fn settle(&self, ends: Vec<Settlement>) -> Result<Vec<Settled>> {
+        self.now().await.settle(ends).await
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.store.capabilities()
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl Inspect for Synced {
+    async fn get(
+        &self,
+        ids: Vec<TaskId>,
+        include: Include,
+        wait: Duration,
+    ) -> Result<Vec<Option<TaskView>>> {
+        self.now().await.get(ids, include, wait).await
+    }
+    async fn list(&self, filter: Filter, page: PageRequest) -> Result<Page> {
+        self.now().await.list(filter, page).await
+    }
+    async fn queues(&self) -> Result<Vec<QueueStats>> {
+        self.now().await.queues().await
+    }
+    async fn workers(&self) -> Result<Vec<WorkerView>> {
+        self.now().await.workers().await
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl Control for Synced {
+    async fn cancel(&self, ids: Vec<TaskId>) -> Result<Vec<Changed>> {
+        self.now().await.cancel(ids).await
+    }
+    async fn rerun(&self, ids: Vec<TaskId>) -> Result<Vec<Changed>> {
+        self.now().await.rerun(ids).await
+    }
+    async fn delete(&self, ids: Vec<TaskId>) -> Result<Vec<Changed>> {
+        self.now().await.delete(ids).await
+    }
+    async fn configure(&self, queue: QueueName, patch: SettingsPatch) -> Result<QueueSettings> {
+        self.now().await.configure(queue, patch).await
+    }
+    async fn direct(&self, workers: Vec<WorkerId>, directive: Directive) -> Result<Vec<bool>> {
+        self.now().await.direct(workers, directive).await
+    }
+}
