@@ -39,8 +39,9 @@ macro_rules! migrations {
 /// Every step, in order.
 pub const ALL: &[Migration] = migrations! {
     1 "0001_base",
-    2 "0002_enqueue",
-    3 "0003_complete",
+    2 "0002_checks",
+    3 "0003_enqueue",
+    4 "0004_complete",
 };
 
 /// What a schema has of them.
