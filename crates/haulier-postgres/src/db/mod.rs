@@ -86,7 +86,7 @@ impl Db {
                 Err(failed) => failed,
             };
             let failed = open.judge(failed);
-            drop(open);
+            open.undo().await;
             tries.again(verb, failed).await?;
         }
     }

@@ -86,6 +86,15 @@ impl Open {
         if self.inner.ended.load(Ordering::Relaxed) { Ok(()) } else { self.inner.commit().await }
     }
 
+    /// Undoes it, if it has not ended: when this returns nobody waits for its locks any more.
+    pub(super) async fn undo(self) {
+        let connection = &self.inner.connection;
+        if !self.inner.ended.swap(true, Ordering::Relaxed) && !connection.is_closed() {
+            // A connection that fails here is undone by the server.
+            let _undone = connection.batch_execute("ROLLBACK").await.is_ok();
+        }
+    }
+
     /// Whatever fails after the end was sent may have been kept, unless it only read.
     pub(super) fn judge(&self, failed: Failed) -> Failed {
         let may_be_kept = self.inner.writes && self.inner.ended.load(Ordering::Relaxed);

@@ -1,5 +1,4 @@
 //! The contract on a real PostgreSQL, which these tests start themselves.
 
 mod migrate;
-mod rig;
 mod server;

@@ -1,5 +1,6 @@
 //! The tables: brought in, taken back, and told apart from others'.
 
+use haulier_conformance::prelude::Must;
 use haulier_postgres::migrate::{self, ALL, Fit, newest};
 use haulier_postgres::{OpenError, Options, PgStore};
 
@@ -13,7 +14,7 @@ fn refusal<T: std::fmt::Debug>(answer: Result<T, OpenError>) -> String {
 }
 
 async fn fit(options: &Options) -> Fit {
-    migrate::status(options).await.unwrap().fit()
+    migrate::status(options).await.must().fit()
 }
 
 #[tokio::test]
