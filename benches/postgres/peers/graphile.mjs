@@ -14,9 +14,9 @@ const PRODUCE = best ? { size: 1_000, lanes: 2 } : { size: 1, lanes: 10 };
 const logger = new Logger(() => () => {});
 const worker = best
   ? {
-      concurrentJobs: env("JOBS", 100),
+      concurrentJobs: env("JOBS", 500),
       maxPoolSize: env("POOL", 20),
-      localQueue: { size: env("LOCAL", 1_000) },
+      localQueue: { size: env("LOCAL", 5_000) },
       completeJobBatchDelay: env("DELAY", 0),
       failJobBatchDelay: env("DELAY", 0),
     }

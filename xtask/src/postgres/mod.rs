@@ -90,7 +90,7 @@ pub fn measure(arguments: &Arguments) -> Result<(), String> {
     let server = Server::start(&arguments.data)?;
     println!("PostgreSQL {}, {SETTINGS}", server.version()?);
     if arguments.designs {
-        return designs::compare(&server);
+        return designs::compare(&server, arguments.only.as_deref());
     }
     if let Some(minutes) = arguments.hold {
         return hold::measure(&server, &haulier, minutes);
