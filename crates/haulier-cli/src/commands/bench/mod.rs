@@ -62,8 +62,8 @@ more of everything and five rounds. Run it from a release build. Every run balan
 missing task, or fewer syncs than the server's durability class takes, fails it and publishes
 nothing. What each row means and how to measure fairly: docs/operations/benchmarks.md.")]
 pub struct Args {
-    /// The server, or `memory:` or `file:DIR` for a store in this process; without it, a server of
-    /// this program on an embedded store in a temporary directory
+    /// The server, or `memory:`, `file:DIR` or `postgres://…` for a store in this process; without
+    /// it, a server of this program on an embedded store in a temporary directory
     url: Option<String>,
     /// What to measure; may be repeated, all if left out
     #[arg(short, long = "workload", value_enum)]
@@ -123,6 +123,17 @@ struct Published<'a> {
     report: &'a Report,
     #[serde(skip_serializing_if = "Option::is_none")]
     comparison: Option<&'a Comparison>,
+}
+
+/// A word of the command line as it may be published: a database's URL may bear its password.
+fn without_password(word: &str) -> String {
+    let shown = || {
+        let (scheme, rest) = word.split_once("://")?;
+        let (user, place) = rest.split_once('@')?;
+        let (name, _) = user.split_once(':')?;
+        Some(format!("{scheme}://{name}:***@{place}"))
+    };
+    shown().unwrap_or_else(|| word.to_owned())
 }
 
 fn within(text: &str, most: usize) -> Result<usize, String> {
@@ -196,7 +207,7 @@ impl Args {
         };
         let rows = rounds::measure(&ground, rows, rounds).await?;
         let command: Vec<_> =
-            std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+            std::env::args_os().map(|word| without_password(&word.to_string_lossy())).collect();
         Ok(Report {
             schema: SCHEMA,
             command: command.join(" "),

@@ -68,7 +68,7 @@ pub struct Site {
 enum Host {
     Server(Box<Server>),
     Embedded(EmbeddedStore, Arc<disk::Counts>),
-    /// A store in this process that counts nothing, or a server that is not ours.
+    /// A store in this process that counts nothing, or a server or database that is not ours.
     Other(&'static str),
 }
 
@@ -118,7 +118,8 @@ impl Ground {
                     let clients = connect(url, self.connections, &self.clock, true).await?;
                     Ok(self.at(Host::Other("the server is not ours to trace"), clients))
                 }
-                _ => self.in_memory(url).await,
+                Some(("memory", _)) => self.opened(url, "nothing is written").await,
+                _ => self.opened(url, "the database is not ours to trace").await,
             },
         }
     }
@@ -137,12 +138,13 @@ impl Ground {
         Ok(self.at(Host::Embedded(store, counts), clients))
     }
 
-    async fn in_memory(&self, url: &str) -> Result<Site> {
+    /// A store that counts nothing itself.
+    async fn opened(&self, url: &str, not_counted: &'static str) -> Result<Site> {
         let options = StoreOptions { clock: Arc::clone(&self.clock), ..StoreOptions::default() };
         let opened = open(url, options).await.map_err(haulier_core::Error::from)?;
         drop(janitor::spawn(&opened.store, Arc::clone(&self.clock)));
         let clients = self.clients_of(&opened.store)?;
-        Ok(self.at(Host::Other("nothing is written"), clients))
+        Ok(self.at(Host::Other(not_counted), clients))
     }
 
     fn clients_of(&self, store: &Arc<dyn Store>) -> Result<Vec<Client>> {

@@ -118,3 +118,13 @@ async fn in_one_process_syncs_and_bytes_are_counted_at_the_disk() {
         assert!(bytes_per_task >= 100.0, "a payload has 100 bytes: {row:?}");
     }
 }
+
+#[test]
+fn a_database_s_password_is_not_published() {
+    let shown =
+        super::without_password("postgres://me:secret@db.example:5432/work?sslmode=require");
+    assert_eq!(shown, "postgres://me:***@db.example:5432/work?sslmode=require");
+    for word in ["postgres://me@db.example/work", "http://127.0.0.1:7420", "--tasks"] {
+        assert_eq!(super::without_password(word), word);
+    }
+}
