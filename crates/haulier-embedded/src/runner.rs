@@ -37,7 +37,8 @@ const FULL_RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 enum Held {
     Reply(Reception, Reply),
-    Leases(Reception, Vec<Vec<Granted>>),
+    /// With the moment up to which their time has been given back.
+    Leases(Reception, Vec<Vec<Granted>>, Duration),
 }
 
 /// Everything of an open store but its threads.
@@ -58,6 +59,10 @@ pub struct Runner {
     /// Swept since a sweep was asked for last.
     swept: Swept,
     asked_for_room: Duration,
+    /// While the writer is behind, beats are not heard; until they are, no lease may run out.
+    hears: bool,
+    /// Whether calls were brought in since.
+    brought: bool,
     /// Whether something is left to do at once.
     more: bool,
     closing: Vec<Reception>,
@@ -87,6 +92,8 @@ impl Runner {
             waiters: Waiters::default(),
             returned: Vec::new(),
             swept: Swept::default(),
+            hears: true,
+            brought: false,
             more: true,
             closing: Vec::new(),
             failed,
@@ -138,24 +145,38 @@ impl Runner {
     /// # Errors
     /// The store has to stop.
     pub fn turn(&mut self, reports: Vec<Written>, came: VecDeque<Call>) -> Result<bool, Fatal> {
+        let brought = self.wants_calls();
         self.calls.extend(came);
         for written in reports {
             self.note_written(written)?;
         }
         let now = self.now();
+        self.keep_held_leases(now);
         self.more = self.tick(now)?;
         while self.may_gather() {
             let Some(call) = self.calls.pop_front() else { break };
             self.take_call(now, call)?;
         }
+        self.note_hearing(brought);
         self.give_back(now)?;
         self.serve(now)?;
         self.more |= self.log.clean(now, &mut self.engine)?;
         self.log.keep_hints();
         self.engine.set_storage_full(self.log.is_full());
-        self.release();
+        self.release(now);
         self.flush();
         Ok(self.finished())
+    }
+
+    /// What came while the writer was behind was heard when all that was there has been brought in
+    /// and has had its turn.
+    fn note_hearing(&mut self, brought: bool) {
+        self.brought |= brought;
+        if self.brought && self.calls.is_empty() {
+            (self.hears, self.brought) = (true, false);
+        } else if !self.may_gather() {
+            self.hears = false;
+        }
     }
 
     /// What happens by itself. `true`: there is more.
@@ -167,7 +188,8 @@ impl Runner {
             self.asked_for_room = now.mono;
             self.log.keep_spare()?;
         }
-        if self.engine.next_timer(now) != Some(Duration::ZERO) || !self.may_gather() {
+        let may_tick = self.may_gather() && self.hears;
+        if self.engine.next_timer(now) != Some(Duration::ZERO) || !may_tick {
             return Ok(false);
         }
         if !self.log.reserve(cost::of(&Command::Sweep(SLICE), self.engine.task_count()))? {
@@ -303,12 +325,24 @@ impl Runner {
     fn hold_leases(&mut self, reply: Reception, granted: Vec<Vec<Granted>>) {
         let newest = granted.iter().flatten().map(|lease| lease.after).max();
         let rests_on = newest.map(|at| Position::from_u64(at.to_u64() + 1)).unwrap_or_default();
-        self.hold(rests_on, Held::Leases(reply, granted));
+        let since = self.clock.monotonic();
+        self.hold(rests_on, Held::Leases(reply, granted, since));
     }
 
     fn hold(&mut self, rests_on: Position, held: Held) {
         self.held_count += 1;
         self.held.insert((rests_on, self.held_count), held);
+    }
+
+    /// A lease that is held back is nobody's yet: it does not run out because a disk stands still.
+    fn keep_held_leases(&mut self, now: Now) {
+        for held in self.held.values_mut() {
+            if let Held::Leases(_, granted, since) = held
+                && self.engine.give_time_back(now, granted, *since)
+            {
+                *since = now.mono;
+            }
+        }
     }
 
     /// Tells everybody who waits what has happened.
@@ -432,7 +466,7 @@ impl Runner {
     }
 
     /// Lets go of every answer whose ground is durable.
-    fn release(&mut self) {
+    fn release(&mut self, now: Now) {
         let durable = if probe::planted("ack-before-sync") {
             self.log.tail.end()
         } else {
@@ -447,7 +481,10 @@ impl Runner {
                 Held::Reply(to, reply) => {
                     answer(to, Ok(Answered::Reply(reply, self.log.files())));
                 }
-                Held::Leases(to, granted) => self.deliver(to, granted),
+                Held::Leases(to, granted, since) => {
+                    self.engine.give_time_back(now, &granted, since);
+                    self.deliver(to, granted);
+                }
             }
         }
         if held > self.held.len() + 1 {
@@ -521,7 +558,7 @@ impl Runner {
                     let code = if wrote { Code::UnknownOutcome } else { Code::Unavailable };
                     answer(to, Err(Error::new(code, fatal.to_string())));
                 }
-                Held::Leases(to, _) => {
+                Held::Leases(to, ..) => {
                     answer(to, Err(Error::new(Code::UnknownOutcome, fatal.to_string())));
                 }
             }

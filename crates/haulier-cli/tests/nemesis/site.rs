@@ -10,7 +10,7 @@ use haulier::Client;
 use haulier_sim::check::STORE;
 use haulier_sim::history::Fault;
 use haulier_sim::nemesis::Load;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::process::{Child, Command};
 
 use crate::http;
@@ -190,9 +190,14 @@ impl Running {
         let _gone = kill_process_group(group, signal).is_err();
     }
 
+    /// Kills it, and waits until nothing of it is left: a child's child may hold the store a little
+    /// longer.
     pub async fn kill(mut self) {
         self.signal(Signal::KILL);
         self.status().await;
+        let group = Pid::from_raw(i32::try_from(self.id).unwrap()).unwrap();
+        until("all of it is gone", || std::future::ready(test_kill_process_group(group).is_err()))
+            .await;
     }
 
     /// Waits for the end, and gives the exit code.

@@ -4,8 +4,8 @@
 use std::collections::{HashMap, HashSet};
 
 use haulier_core::{
-    Beat, BeatReply, Code, Error, Held, LeaseBeat, Progress, Refusal, Result, State, WorkerId,
-    lease, limits,
+    Beat, BeatReply, Code, Error, Held, LeaseBeat, LeaseKey, Progress, Refusal, Result, State,
+    WorkerId, lease, limits,
 };
 
 use crate::codec::wide;
@@ -120,7 +120,8 @@ impl Engine {
         };
         let current = detail.epoch == beat.key.epoch;
         let Some(lease) = detail.lease.as_mut().filter(|_| current) else { return Held::Stale };
-        if now.mono >= lease.hard_end || now.mono >= lease.deadline {
+        // A lease that is late, but that nobody ended yet, may still go on: its beat was not heard.
+        if now.mono >= lease.hard_end {
             return Held::Stale;
         }
         lease.ttl = ttl;
@@ -151,6 +152,18 @@ impl Engine {
             }
         }
         if cancel { Held::Cancel } else { Held::Yes }
+    }
+
+    /// Gives a lease time back that its holder could not have had: it was not handed over yet.
+    pub(super) fn prolong(&mut self, key: LeaseKey, by: std::time::Duration) {
+        let Some(slot) = self.index.find(key.task) else { return };
+        let running = self.index[slot].state() == State::Running;
+        let Some(detail) = self.details.get_mut(slot).filter(|_| running) else { return };
+        let current = detail.epoch == key.epoch;
+        let Some(lease) = detail.lease.as_mut().filter(|_| current) else { return };
+        lease.deadline += by;
+        lease.hard_end += by;
+        self.set_lease_timer(slot);
     }
 
     pub(super) fn save_step(&mut self, slot: SlotId, step: Step) {

@@ -25,6 +25,9 @@ use crate::record::{Change, Happened};
 /// Most leases that one call gets, so that what it writes is bounded; the caller asks again.
 pub const LEASES_MAX: usize = limits::ITEMS_MAX;
 
+/// What a lease may be held back for without getting that time back. Less than any ttl.
+const HELD_BACK_MAX: Duration = Duration::from_millis(25);
+
 /// A lease whose task may still have to be read.
 #[derive(Debug)]
 pub struct Granted {
@@ -251,6 +254,18 @@ impl Engine {
             after: newest.fold(rests_on, Position::max),
             checkpoints,
         })
+    }
+
+    /// Prolongs leases that were held back for long by that time; `false` if it was not worth it.
+    pub fn give_time_back(&mut self, now: Now, held: &[Vec<Granted>], since: Duration) -> bool {
+        let by = now.mono.saturating_sub(since);
+        if by < HELD_BACK_MAX {
+            return false;
+        }
+        for lease in held.iter().flatten() {
+            self.prolong(lease.key, by);
+        }
+        true
     }
 
     /// The queues among these that have something to lease, for whoever waits there.

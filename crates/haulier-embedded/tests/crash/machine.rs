@@ -49,8 +49,16 @@ impl Machine {
     where
         F: Future<Output = Result<T>> + 'static,
     {
-        let pending: Pending<T> = Box::pin(ask(self.store.clone()));
+        let pending = self.ask(ask);
         self.all(vec![pending]).remove(0)
+    }
+
+    /// One call that is only begun.
+    pub fn ask<T: 'static, F>(&self, ask: impl FnOnce(EmbeddedStore) -> F) -> Pending<T>
+    where
+        F: Future<Output = Result<T>> + 'static,
+    {
+        Box::pin(ask(self.store.clone()))
     }
 
     /// Calls at the same time, to the end of all.
@@ -72,6 +80,30 @@ impl Machine {
             self.turn();
         }
         panic!("a call got no answer in {TURNS_MAX} turns")
+    }
+
+    /// Asks once whether a call is answered, after a turn of the engine.
+    pub fn poll<T>(&mut self, call: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
+        let mut context = Context::from_waker(Waker::noop());
+        if let Poll::Ready(answer) = Pin::new(&mut *call).poll(&mut context) {
+            return Some(answer);
+        }
+        self.stall(Duration::ZERO);
+        match Pin::new(call).poll(&mut context) {
+            Poll::Ready(answer) => Some(answer),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Lets time pass in which the disk stands still: the engine alone has its turns.
+    pub fn stall(&mut self, span: Duration) {
+        self.clock.advance(span);
+        // A writer that is behind makes an engine come back; it is no use to wait for its rest.
+        for _ in 0..100 {
+            if !self.driver.engine_turn() {
+                break;
+            }
+        }
     }
 
     fn turn(&mut self) {

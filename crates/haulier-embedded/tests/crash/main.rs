@@ -15,4 +15,5 @@ mod failures;
 mod ledger;
 mod machine;
 mod planted;
+mod stalls;
 mod work;
