@@ -1,9 +1,10 @@
 //! Verbs in an application's own transaction: what they do becomes true when that commits, together
 //! with whatever else the application wrote in it, and never was if it rolls back.
 //!
-//! An application's transaction may stay open for minutes. So none of these takes a lock that anybody
-//! waits for but those who want the same task or the same unique key: no queue's mutex, no place in
-//! line. They are the SQL functions of the schema, which any language may call as well.
+//! An application's transaction may stay open for minutes. So none of these takes a lock that
+//! anybody waits for but those who want the same task or the same unique key: no queue's mutex, no
+//! place in line. Handing over and completing are the SQL functions of the schema, which any
+//! language may call as well.
 
 use haulier_core::{
     Code, Durability, Enqueued, Error, LeaseKey, NewTask, OnConflict, Payload, Policy, QueueName,
