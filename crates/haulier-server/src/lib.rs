@@ -9,8 +9,9 @@
 //! | [`api`] | the types of the HTTP interface, also what the command line prints as JSON |
 //! | `grpc` | the gRPC services, the worker's stream among them |
 //! | `http` | the HTTP calls: routes, bodies, errors |
+//! | `door` | how bodies come in |
 //! | `rates` | how fast queues move |
-//! | `room` | how much may wait for the store |
+//! | `room` | how much the server may hold for callers |
 //! | `listen` | the port and the limits of connections |
 //! | [`run`] | the life of a server: open, bind, serve, drain, close; exit codes |
 //! | [`logs`] | the shape of log lines |
@@ -20,6 +21,7 @@
 pub mod api;
 pub mod config;
 mod decide;
+mod door;
 mod grpc;
 mod http;
 mod listen;

@@ -30,7 +30,7 @@ pub struct Shared {
     pub own: Option<OpenStore>,
     /// One backup at a time: each keeps disk space from being used again.
     pub backups: Arc<Semaphore>,
-    room: Room,
+    pub(crate) room: Room,
 }
 
 impl Shared {
@@ -63,12 +63,13 @@ impl Shared {
         TaskId::generate(&*self.clock, &*self.entropy)
     }
 
-    /// Hands tasks to the store, if there is room for them on the way.
+    /// Hands tasks to the store, if there is room for them on the way. Their payloads have room
+    /// already, as part of the body in which they came.
     ///
     /// # Errors
     /// The store's; [`haulier_core::Code::Throttled`] if too much waits for it already.
     pub async fn enqueue(&self, tasks: Vec<NewTask>) -> Result<Vec<Enqueued>, Error> {
-        let _place = self.room.take(&tasks)?;
+        let _place = self.room.take_for_tasks(tasks.len())?;
         self.store.enqueue(tasks).await
     }
 

@@ -1,18 +1,19 @@
 //! What callers do to the server.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use haulier_core::{
     Code, Enqueued, Include, NewTask, OnConflict, Payload, QueueName, TaskId, Unique, Want,
     WorkerId, limits,
 };
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::disk::FaultDisk;
 use crate::http;
-use crate::kit::{alone, connect, millis, rest, times, until};
+use crate::kit::{alone, millis, rest, times, until};
 use crate::servers::task;
 use crate::site::{Running, Setup, Site};
 
@@ -187,36 +188,51 @@ fn f28_a_flood_of_connections_names_and_resets_is_survived_within_bounds() {
     );
 }
 
+/// Calls of a megabyte that a server has room for, at most.
+const ROOM: usize = 110;
+const FLOOD: &str = "f28_megabytes_for_a_disk_that_stands_still_are_refused_within_bounds";
+
 #[test]
-fn f28_megabytes_for_a_disk_that_stands_still_are_refused_in_time() {
-    alone(
-        module_path!(),
-        "f28_megabytes_for_a_disk_that_stands_still_are_refused_in_time",
-        async {
-            let site = Site::new();
-            let disk = FaultDisk::new(site.path(), &site.disk()).await;
-            let server = site.serve(&Setup::default()).await;
-            disk.stall(true);
-            let calls = flood(&site, 8, times(500, 90)).await;
-            let mut most = 0;
-            for _ in 0..times(200, 30) {
-                rest(millis(100)).await;
-                most = most.max(server.holds().0);
-                assert!(most < MEMORY_MAX, "L5: {} MiB", most >> 20);
-            }
-            disk.stall(false);
-            for call in calls {
-                call.abort();
-            }
-            until("it serves again", || async {
-                let client = site.client().await;
-                client.enqueue_many(vec![task(&client)]).await.is_ok()
-            })
-            .await;
-            println!("── F28: {} MiB at most", most >> 20);
-            drop((server, disk));
-        },
-    );
+fn f28_megabytes_for_a_disk_that_stands_still_are_refused_within_bounds() {
+    alone(module_path!(), FLOOD, async {
+        let site = Site::new();
+        let disk = FaultDisk::new(site.path(), &site.disk()).await;
+        let server = site.serve(&Setup::default()).await;
+        disk.stall(true);
+        let calls = times(2_000, 500);
+        let flood = Flood::of(calls);
+        let mut most = 0;
+        until("what finds no room is refused", || {
+            most = most.max(server.holds().0);
+            assert!(most < MEMORY_MAX, "L5: {} MiB", most >> 20);
+            std::future::ready(flood.refused() >= calls - ROOM)
+        })
+        .await;
+        let refused = flood.refused();
+        disk.stall(false);
+        flood.end().await;
+        until("it serves again", || async {
+            let client = site.client().await;
+            client.enqueue_many(vec![task(&client)]).await.is_ok()
+        })
+        .await;
+        println!("── F28: {} MiB at most, {refused} calls of a megabyte refused", most >> 20);
+        drop((server, disk));
+    });
+}
+
+#[test]
+fn f28_a_server_that_takes_in_whatever_comes_is_caught() {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([&format!("callers::{FLOOD}"), "--exact", "--nocapture"])
+        .env("HAULIER_PLANT", "endless-inbox")
+        .env_remove("HAULIER_CAMPAIGN")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(said.contains("running 1 test"), "there is no test {FLOOD}: {said}");
+    assert!(!output.status.success(), "endless-inbox is not caught");
+    assert!(said.contains("L5: "), "endless-inbox is not called L5: {said}");
 }
 
 /// Closes a connection so that the other side gets a reset.
@@ -320,24 +336,41 @@ pub async fn descriptors(site: &Site) {
     assert!(found.iter().all(Option::is_some), "I1, I14");
 }
 
-/// Producers who hand over megabytes, and do not wait for one answer before the next question.
-pub async fn flood(
-    site: &Site,
-    producers: usize,
-    calls: usize,
-) -> Vec<tokio::task::JoinHandle<()>> {
-    let mut all = Vec::new();
-    let payload = Arc::new(Payload::new(vec![b'x'; 1_000_000], "text/plain"));
-    for _ in 0..producers {
-        let client = connect(&site.url()).await;
-        for _ in 0..calls {
-            let (client, payload) = (client.clone(), Arc::clone(&payload));
-            all.push(tokio::spawn(async move {
-                let mut task = task(&client);
-                task.task.payload = Payload::clone(&payload);
-                let _refused_or_unknown = client.queue().enqueue(vec![task]).await.is_err();
-            }));
+/// Calls that each hand a megabyte over, each on a connection of its own: none waits for another.
+pub struct Flood {
+    calls: Vec<tokio::task::JoinHandle<()>>,
+    refused: Arc<AtomicUsize>,
+}
+
+impl Flood {
+    pub fn of(calls: usize) -> Self {
+        let refused = Arc::<AtomicUsize>::default();
+        let body = json!({"kind": "work", "payload": "x".repeat(1_000_000)}).to_string();
+        let request: Arc<str> = http::request("POST", "/api/v1/tasks", &body).into();
+        let calls = (0..calls).map(|_| {
+            let (refused, request) = (Arc::clone(&refused), Arc::clone(&request));
+            tokio::spawn(async move {
+                let Ok(mut stream) = http::dial().await else { return };
+                // A server that refuses early does not read all of it.
+                let _answered = stream.write_all(request.as_bytes()).await.is_err();
+                let mut answer = [0; 12];
+                let answered = stream.read_exact(&mut answer).await.is_ok();
+                if answered && answer.ends_with(b"429") {
+                    refused.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        });
+        Self { calls: calls.collect(), refused }
+    }
+
+    pub fn refused(&self) -> usize {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Waits until every call is answered.
+    pub async fn end(self) {
+        for call in self.calls {
+            call.await.unwrap();
         }
     }
-    all
 }

@@ -12,6 +12,7 @@
 mod crashes;
 mod damage;
 mod failures;
+mod histories;
 mod ledger;
 mod machine;
 mod planted;

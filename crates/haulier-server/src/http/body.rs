@@ -1,26 +1,20 @@
 //! Reading requests: a JSON body within its limit, a query, a path. Each says what is wrong and
 //! where.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Path, Query, Request};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use haulier_core::{Clock, Code, Error};
+use haulier_core::{Code, Error};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use super::problem::Fault;
+use crate::door::Stopped;
 use crate::shared::Shared;
-
-/// A body may take this long to arrive, and longer only if it comes at
-/// [`BODY_BYTES_PER_SECOND_MIN`].
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-const BODY_BYTES_PER_SECOND_MIN: u64 = 1_024;
 
 /// A JSON body.
 pub(super) struct JsonBody<T>(pub T);
@@ -38,7 +32,7 @@ where
         let limit = shared.body_bytes_max();
         let (parts, body) = request.into_parts();
         check_headers(&parts.headers, limit)?;
-        let bytes = read(body, limit, &*shared.clock).await?;
+        let bytes = read(body, limit).await?;
         parse(&bytes).map(Self)
     }
 }
@@ -79,29 +73,28 @@ fn too_large(limit: usize) -> Fault {
     .into()
 }
 
-/// Reads a body: not a byte beyond the limit, and not from a client that keeps it coming for ever.
-async fn read(body: Body, limit: usize, clock: &dyn Clock) -> Result<Bytes, Fault> {
+/// Reads a body: not a byte beyond the limit.
+async fn read(body: Body, limit: usize) -> Result<Bytes, Fault> {
     let mut chunks = body.into_data_stream();
     let mut all = BytesMut::new();
-    let begun = clock.monotonic();
-    loop {
-        let earned = Duration::from_secs(all.len() as u64 / BODY_BYTES_PER_SECOND_MIN);
-        let passed = clock.monotonic().saturating_sub(begun);
-        let chunk = tokio::select! {
-            chunk = chunks.next() => chunk,
-            () = clock.sleep((BODY_TIMEOUT + earned).saturating_sub(passed)) => {
-                let text = "the body takes too long to arrive; nothing was done";
-                return Err(Fault::new(StatusCode::REQUEST_TIMEOUT, Code::Invalid, text));
-            }
-        };
-        let Some(chunk) = chunk else { return Ok(all.freeze()) };
-        let chunk = chunk.map_err(|error| {
-            Error::new(Code::Invalid, "the body ended before its end").caused_by(error)
-        })?;
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| cut_short(&error))?;
         if all.len() + chunk.len() > limit {
             return Err(too_large(limit));
         }
         all.extend_from_slice(&chunk);
+    }
+    Ok(all.freeze())
+}
+
+/// Why a body has no end.
+fn cut_short(error: &axum::Error) -> Fault {
+    match Stopped::of(error) {
+        Some(late @ Stopped::Late) => {
+            Fault::new(StatusCode::REQUEST_TIMEOUT, Code::Invalid, late.to_string())
+        }
+        Some(Stopped::NoRoom(refused)) => refused.clone().into(),
+        None => Error::new(Code::Invalid, format!("the body ended before its end: {error}")).into(),
     }
 }
 

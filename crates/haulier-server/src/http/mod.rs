@@ -29,6 +29,7 @@ use haulier_core::{Code, Error, limits};
 use http::{Method, StatusCode};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::door::door;
 use crate::grpc;
 use crate::rates::Readings;
 use crate::shared::Shared;
@@ -92,9 +93,11 @@ fn interface() -> Router<App> {
         .route("/backup", post(backup::take))
 }
 
-/// Wraps every call, of whichever protocol: id and errors outermost, then panics, then the guard.
+/// Wraps every call, of whichever protocol: id and errors outermost, then panics, then the
+/// guard, then the door.
 pub(crate) fn around(router: Router, shared: &Shared) -> Router {
     router
+        .layer(from_fn_with_state(shared.clone(), door))
         .layer(from_fn(guard::guard))
         .layer(CatchPanicLayer::custom(request::panicked))
         .layer(from_fn_with_state(shared.clone(), request::identify))

@@ -32,6 +32,7 @@ use super::down::{Down, Gone, cancel};
 use super::jobs::{self, Done};
 use super::sessions::{Seat, Sessions};
 use crate::grpc::release;
+use crate::room::Place;
 use crate::shared::Shared;
 
 /// A stream that has not said Hello by then is closed.
@@ -151,6 +152,8 @@ struct Session {
     credits: HashMap<u64, CancellationToken>,
     claims: FuturesUnordered<BoxFuture<'static, Claimed>>,
     jobs: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// A frame that was read, and waits until the server has room for it.
+    outside: Option<BoxFuture<'static, (Option<Place>, WorkerFrame)>>,
     /// Waits for news; `None` until the next beat if there was nothing to tell.
     watch: Option<BoxFuture<'static, Result<bool>>>,
     /// What the worker was told.
@@ -174,6 +177,7 @@ impl Session {
             credits: HashMap::new(),
             claims: FuturesUnordered::new(),
             jobs: FuturesUnordered::new(),
+            outside: None,
             directive,
             cancelled: HashSet::new(),
             draining: false,
@@ -195,10 +199,11 @@ impl Session {
 
     /// Waits for one thing to happen, and deals with it.
     async fn step(&mut self, up: &mut Streaming<WorkerFrame>) -> Result<(), End> {
-        if self.draining && self.jobs.is_empty() && self.credits.is_empty() {
+        let idle = self.jobs.is_empty() && self.credits.is_empty() && self.outside.is_none();
+        if self.draining && idle {
             return Err(End::Draining);
         }
-        let reads = !self.draining && self.jobs.len() < JOBS_MAX;
+        let reads = !self.draining && self.jobs.len() < JOBS_MAX && self.outside.is_none();
         tokio::select! {
             () = self.seat.superseded.cancelled() => Err(End::Lost),
             () = self.down.gone() => Err(End::Lost),
@@ -208,20 +213,38 @@ impl Session {
                 Ok(())
             }
             frame = up.message(), if reads => match frame {
-                Ok(Some(frame)) => self.read(frame).await,
+                Ok(Some(frame)) => self.let_in(frame).await,
                 Ok(None) => Err(End::Lost),
                 Err(status) => Err(lost_or_broken(&status)),
             },
             Some(done) = self.jobs.next() => self.done(done).await,
             Some(claimed) = self.claims.next() => self.deliver(claimed).await,
-            news = heard(&mut self.watch) => {
+            (place, frame) = next_of(&mut self.outside) => self.read(frame, place).await,
+            news = next_of(&mut self.watch) => {
                 self.heard(news);
                 Ok(())
             }
         }
     }
 
-    async fn read(&mut self, frame: WorkerFrame) -> Result<(), End> {
+    /// Takes a frame in as soon as there is room for it. Until then nothing more is read, and what
+    /// is under way goes on: that is what makes room.
+    async fn let_in(&mut self, frame: WorkerFrame) -> Result<(), End> {
+        let bytes = match &frame.frame {
+            Some(Up::Settle(settle)) => frames::length(settle),
+            Some(Up::Beat(beat)) => frames::length(beat),
+            _ => return self.read(frame, None).await,
+        };
+        let mut place = None;
+        if self.shared.room.grow(&mut place, bytes as u64).is_ok() {
+            return self.read(frame, place).await;
+        }
+        let room = self.shared.room.clone();
+        self.outside = Some(Box::pin(async move { (room.wait(bytes as u64).await, frame) }));
+        Ok(())
+    }
+
+    async fn read(&mut self, frame: WorkerFrame, place: Option<Place>) -> Result<(), End> {
         let expected = self.seen() + 1;
         if frame.seq != expected {
             let detail = format!("is {}; the next frame has {expected}", frame.seq);
@@ -231,9 +254,9 @@ impl Session {
             Some(Up::Credit(credit)) => self.credit(credit).await?,
             Some(Up::Settle(settle)) => {
                 frames::check_items(settle.settlements.len(), "settlements")?;
-                self.jobs.push(Box::pin(jobs::settle(self.shared.clone(), settle)));
+                self.begin(jobs::settle(self.shared.clone(), settle), place);
             }
-            Some(Up::Beat(frame)) => self.beat(frame)?,
+            Some(Up::Beat(frame)) => self.beat(frame, place)?,
             Some(Up::Bye(bye)) => {
                 frames::check_items(bye.release.len(), "leases")?;
                 release(&*self.shared.store, lease::decode_keys(bye.release)?).await;
@@ -248,7 +271,16 @@ impl Session {
         Ok(())
     }
 
-    fn beat(&mut self, frame: pb::BeatFrame) -> Result<()> {
+    /// Begins a job that keeps its place until it is done.
+    fn begin(&mut self, job: impl Future<Output = Done> + Send + 'static, place: Option<Place>) {
+        self.jobs.push(Box::pin(async move {
+            let done = job.await;
+            drop(place);
+            done
+        }));
+    }
+
+    fn beat(&mut self, frame: pb::BeatFrame, place: Option<Place>) -> Result<()> {
         let beat = beat::decode_own_beat(frame.beat, &self.worker)?;
         frames::check_items(beat.leases.len(), "leases")?;
         // What is listed is this stream's to lose, whichever way it was leased. A lease that is
@@ -257,7 +289,7 @@ impl Session {
         if self.watch.is_none() {
             self.watch = Some(jobs::watch(&self.shared, &self.worker));
         }
-        self.jobs.push(Box::pin(jobs::beat(self.shared.clone(), frame.batch, beat)));
+        self.begin(jobs::beat(self.shared.clone(), frame.batch, beat), place);
         Ok(())
     }
 
@@ -442,13 +474,13 @@ fn keys(leases: &[Lease]) -> Vec<LeaseKey> {
     leases.iter().map(|lease| lease.key).collect()
 }
 
-/// Waits for news, if they are waited for at all.
-async fn heard(watch: &mut Option<BoxFuture<'static, Result<bool>>>) -> Result<bool> {
-    match watch {
-        Some(waiting) => {
-            let news = waiting.await;
-            *watch = None;
-            news
+/// Waits for something, if there is something to wait for; afterwards there is not.
+async fn next_of<T>(waiting: &mut Option<BoxFuture<'static, T>>) -> T {
+    match waiting {
+        Some(coming) => {
+            let come = coming.await;
+            *waiting = None;
+            come
         }
         None => std::future::pending().await,
     }

@@ -4,5 +4,6 @@ mod broken;
 mod credit;
 mod ends;
 mod proxy;
+mod room;
 mod servers;
 mod worker;
