@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -42,7 +43,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What callers ask for.
 pub(super) enum Command {
     /// To wait for tasks.
-    Credit { number: u64, want: Want, reply: oneshot::Sender<Result<Vec<Lease>>> },
+    Credit {
+        number: u64,
+        want: Want,
+        reply: oneshot::Sender<Result<Vec<Lease>>>,
+        /// The caller waits no more; it may say so before this is read.
+        given_up: Arc<AtomicBool>,
+    },
     /// To end leases.
     Settle { ends: Vec<Settlement>, reply: oneshot::Sender<Result<Vec<Settled>>> },
     /// To beat.
@@ -147,8 +154,8 @@ impl Actor {
     pub async fn run(mut self) {
         loop {
             let event = self.next().await;
-            if self.handle(event).is_break() {
-                return;
+            if let ControlFlow::Break(why) = self.handle(event) {
+                return self.end(&why).await;
             }
             self.take_back();
             self.ask();
@@ -165,9 +172,9 @@ impl Actor {
         }
     }
 
-    fn handle(&mut self, event: Event) -> ControlFlow<()> {
+    fn handle(&mut self, event: Event) -> ControlFlow<Error> {
         match event {
-            Event::Command(None) => return ControlFlow::Break(()),
+            Event::Command(None) => return ControlFlow::Break(super::ended()),
             Event::Command(Some(command)) => self.command(command),
             Event::Woken => {}
             Event::Dialled(Ok(opened)) => self.opened(*opened),
@@ -196,7 +203,11 @@ impl Actor {
     fn command(&mut self, command: Command) {
         self.used_at = self.now();
         match command {
-            Command::Credit { number, want, reply } => {
+            // Who gave up before it was heard wants nothing.
+            Command::Credit { reply, given_up, .. } if given_up.load(Ordering::Acquire) => {
+                drop(reply.send(Ok(Vec::new())));
+            }
+            Command::Credit { number, want, reply, .. } => {
                 self.ttl = want.ttl;
                 self.longest = self.longest.max(want.ttl);
                 let held = Credit { want, reply, got: Vec::new(), out: false, withdrawn: false };
@@ -297,8 +308,7 @@ impl Actor {
         let waiting = self.credits.iter_mut().filter(|(_, held)| !held.out);
         let next = waiting.take(CREDITS_MAX.saturating_sub(out)).map(|(number, held)| {
             held.out = true;
-            let max = if held.withdrawn { 0 } else { held.want.max };
-            credit(*number, &Want { max, ..held.want.clone() })
+            credit(*number, &held.want)
         });
         for frame in next.collect::<Vec<_>>() {
             self.send(frame);
@@ -312,10 +322,9 @@ impl Actor {
 
     /// There is no connection: goes for the next one, or gives up if no server will have this
     /// worker.
-    fn lost(&mut self, error: Error) -> ControlFlow<()> {
+    fn lost(&mut self, error: Error) -> ControlFlow<Error> {
         if !error.is_retryable() || error.code() == Code::Internal {
-            self.fail(&error);
-            return ControlFlow::Break(());
+            return ControlFlow::Break(error);
         }
         if let Line::Up(live) = &self.line {
             self.net.failed(live.server);
@@ -334,17 +343,19 @@ impl Actor {
         ControlFlow::Continue(())
     }
 
-    fn fail(&mut self, error: &Error) {
+    /// Nobody can ask any more, and everybody who has asked is told why, down to those who did in
+    /// this very moment: nothing was done for them, and they may ask again.
+    async fn end(mut self, why: &Error) {
         self.commands.close();
-        while let Ok(command) = self.commands.try_recv() {
-            self.command(command);
+        while let Some(command) = self.commands.recv().await {
+            command.refuse(why.clone());
         }
-        for credit in std::mem::take(&mut self.credits).into_values() {
+        for credit in self.credits.into_values() {
             // A caller that is gone wants no error.
-            drop(credit.reply.send(Err(error.clone())));
+            drop(credit.reply.send(Err(why.clone())));
         }
-        for pending in std::mem::take(&mut self.pending).into_values() {
-            pending.fail(error);
+        for pending in self.pending.into_values() {
+            pending.fail(why);
         }
     }
 
@@ -353,12 +364,17 @@ impl Actor {
         let back = self.desk.take_back();
         for number in back.credits {
             let Some(held) = self.credits.get_mut(&number) else { continue };
-            held.withdrawn = true;
-            held.out = true;
-            let nothing = Want { max: 0, ..held.want.clone() };
-            if !self.send(credit(number, &nothing))
-                && let Some(held) = self.credits.remove(&number)
-            {
+            // What the server has not heard of need not be taken back: of thousands of callers that
+            // go at a time it hears no more than it had credits.
+            if held.out {
+                held.withdrawn = true;
+                let nothing = Want { max: 0, ..held.want.clone() };
+                let frame = credit(number, &nothing);
+                if self.send(frame) {
+                    continue;
+                }
+            }
+            if let Some(held) = self.credits.remove(&number) {
                 let answer = self.trouble.clone().map_or(Ok(Vec::new()), Err);
                 // A caller that is gone wants no answer.
                 drop(held.reply.send(answer));
@@ -413,6 +429,8 @@ impl Actor {
         }
         if let Err(error) = check_problem(deliver.problem) {
             if let Some(held) = self.credits.remove(&number) {
+                // What came before it is nobody's.
+                self.release(&keys(&held.got));
                 drop(held.reply.send(Err(error)));
             }
         } else if !deliver.more {
@@ -501,7 +519,7 @@ impl Actor {
     }
 
     /// Looks for what has waited too long, and whether anybody needs this stream.
-    fn ticked(&mut self) -> ControlFlow<()> {
+    fn ticked(&mut self) -> ControlFlow<Error> {
         self.tick = self.net.clock.sleep(LOOK_EVERY);
         let late = || Error::new(Code::UnknownOutcome, "no answer came in time; it may yet apply");
         self.expire(&self.trouble.clone().unwrap_or_else(late));
@@ -514,9 +532,21 @@ impl Actor {
         let asked = !self.credits.is_empty() || !self.pending.is_empty();
         if free && !asked && self.commands.is_empty() && silent >= IDLE_MAX {
             self.send(Up::Bye(pb::Bye { release: Vec::new() }));
-            return ControlFlow::Break(());
+            let why = "the worker's stream had ended, for nothing was asked of it; ask again";
+            return ControlFlow::Break(Error::new(Code::Unavailable, why));
         }
         ControlFlow::Continue(())
+    }
+}
+
+impl Command {
+    /// Tells the caller that nothing was done. One that is gone wants no error.
+    fn refuse(self, why: Error) {
+        match self {
+            Self::Credit { reply, .. } => drop(reply.send(Err(why))),
+            Self::Settle { reply, .. } => drop(reply.send(Err(why))),
+            Self::Beat { reply, .. } => drop(reply.send(Err(why))),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) mod size;
 mod waiting;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -125,10 +126,13 @@ impl Streams {
             let stream = self.open(&want.worker);
             let (reply, answer) = oneshot::channel();
             let number = stream.desk.number();
-            let command = Command::Credit { number, want, reply };
+            let given_up = Arc::<AtomicBool>::default();
+            let told = Arc::clone(&given_up);
+            let command = Command::Credit { number, want, reply, given_up: told };
             match stream.commands.send(command).await {
                 Ok(()) => {
-                    let mut waiting = Waiting::new(Arc::clone(&stream.desk), number, answer);
+                    let desk = Arc::clone(&stream.desk);
+                    let mut waiting = Waiting::new(desk, number, answer, given_up);
                     return waiting.until(&*self.net.clock, wait).await;
                 }
                 // It ended this moment, for nothing had been asked of it: the next one is new.

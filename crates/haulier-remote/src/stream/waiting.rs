@@ -2,6 +2,7 @@
 //! way when the caller was dropped is handed back.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use haulier_core::{Clock, Lease, Result};
@@ -19,11 +20,18 @@ pub(super) struct Waiting {
     number: u64,
     answer: Answer,
     answered: bool,
+    given_up: Arc<AtomicBool>,
 }
 
 impl Waiting {
-    pub fn new(desk: Arc<Desk>, number: u64, answer: Answer) -> Self {
-        Self { desk, number, answer, answered: false }
+    pub fn new(desk: Arc<Desk>, number: u64, answer: Answer, given_up: Arc<AtomicBool>) -> Self {
+        Self { desk, number, answer, answered: false, given_up }
+    }
+
+    fn give_up(&self) {
+        // In this order: the actor sees the one or the other, whichever it looks at first.
+        self.given_up.store(true, Ordering::Release);
+        self.desk.give_back_credit(self.number);
     }
 
     /// Waits for tasks, and after `wait` for the word that none will come.
@@ -36,7 +44,7 @@ impl Waiting {
         let answer = if let Some(answer) = answer {
             answer
         } else {
-            self.desk.give_back_credit(self.number);
+            self.give_up();
             (&mut self.answer).await
         };
         self.answered = true;
@@ -56,7 +64,7 @@ impl Drop for Waiting {
                 self.desk.give_back_leases(leases.into_iter().map(|lease| lease.key));
             }
             Ok(Err(_)) => {}
-            Err(_) => self.desk.give_back_credit(self.number),
+            Err(_) => self.give_up(),
         }
     }
 }

@@ -5,5 +5,6 @@ mod credit;
 mod ends;
 mod proxy;
 mod room;
+mod scripted;
 mod servers;
 mod worker;
