@@ -1,6 +1,6 @@
 //! The way in for bodies, of whichever protocol: a body comes within its time, and takes room from
 //! its first byte until its call is answered. A store that stands still (a hung disk), or callers
-//! that never end their bodies, must not fill the memory (L5): who finds no room is refused at once.
+//! that never end their bodies, must not fill the memory (L5): who finds no room is refused.
 //!
 //! Streams of workers last, so they pass; what comes on them finds room frame by frame.
 

@@ -1,13 +1,11 @@
 //! Who writes hints: behind everybody's back, from the sealed segment itself, so that commits pay
 //! nothing for them. A hint that is not written costs the next start a moment, and nothing else.
 
-use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use haulier_core::probe::failpoint;
 
-use crate::codec::wide;
 use crate::disk::{Disk, DiskFile};
 use crate::log::hint;
 
@@ -83,10 +81,8 @@ impl Drop for Clerk {
 }
 
 fn write(disk: &dyn Disk, segment: u32, file: &dyn DiskFile, end: u32) {
-    let mut bytes = vec![0; wide(end)];
-    let read = failpoint("before hint").and_then(|()| file.read_at(&mut bytes, 0));
-    let made = read.and_then(|()| {
-        hint::make(segment, &bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    let made = failpoint("before hint").and_then(|()| {
+        hint::make(segment, end, |bytes: &mut [u8], offset| file.read_at(bytes, offset))
     });
     if let Err(error) = made.and_then(|hint| hint::write(disk, segment, &hint)) {
         tracing::warn!(segment, %error, "no hint was written; a start reads the segment");

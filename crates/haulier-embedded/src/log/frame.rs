@@ -109,6 +109,13 @@ impl FrameHeader {
         stride(self.len)
     }
 
+    /// How many bytes the frame has whose header these are, if they are one.
+    pub fn whole(bytes: &[u8]) -> Option<u32> {
+        let mut take = Take::new(bytes);
+        let (magic, len) = (take.u32().ok()?, take.u32().ok()?);
+        FRAME_HEADER.checked_add(len).filter(|_| magic == FRAME_MAGIC)
+    }
+
     /// The frame at the beginning of these bytes, if a sound one stands there, with its records.
     pub fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let mut take = Take::new(bytes);

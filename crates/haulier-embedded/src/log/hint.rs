@@ -12,9 +12,8 @@ use haulier_core::probe::sometimes;
 
 use crate::codec::{Malformed, Put, Take, narrow, wide};
 use crate::disk::Disk;
-use crate::log::frame::{
-    self, FRAME_HEADER, FrameHeader, RawRecord, SEGMENT_HEADER, SegmentHeader,
-};
+use crate::log::frame::{self, FRAME_HEADER, RawRecord, SEGMENT_HEADER, SegmentHeader};
+use crate::log::pieces::Pieces;
 use crate::place::Position;
 use crate::record;
 
@@ -44,20 +43,29 @@ pub fn name(segment: u32) -> String {
 }
 
 /// A hint as it is written.
+#[cfg(any(test, fuzzing))]
 pub fn encode(head: &HintHead, body: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEAD + body.len());
-    bytes.put_raw(&MAGIC);
-    bytes.put_raw(&head.segment.to_le_bytes());
-    bytes.put_raw(&head.first_sequence.to_le_bytes());
-    bytes.put_raw(&head.next_sequence.to_le_bytes());
-    bytes.put_raw(&head.generation.to_le_bytes());
-    bytes.put_raw(&head.end.to_le_bytes());
-    bytes.put_raw(&head.durable_upto.to_u64().to_le_bytes());
-    bytes.put_raw(&narrow(body.len()).to_le_bytes());
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes), body);
-    bytes.put_raw(&crc.to_le_bytes());
+    let mut bytes = vec![0; HEAD];
     bytes.put_raw(body);
+    seal(head, &mut bytes);
     bytes
+}
+
+/// Fills in the head for which room was left before the body.
+fn seal(head: &HintHead, bytes: &mut [u8]) {
+    let (begin, body) = bytes.split_at_mut(HEAD);
+    let mut said = Vec::with_capacity(HEAD);
+    said.put_raw(&MAGIC);
+    said.put_raw(&head.segment.to_le_bytes());
+    said.put_raw(&head.first_sequence.to_le_bytes());
+    said.put_raw(&head.next_sequence.to_le_bytes());
+    said.put_raw(&head.generation.to_le_bytes());
+    said.put_raw(&head.end.to_le_bytes());
+    said.put_raw(&head.durable_upto.to_u64().to_le_bytes());
+    said.put_raw(&narrow(body.len()).to_le_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&said), body);
+    said.put_raw(&crc.to_le_bytes());
+    begin.copy_from_slice(&said);
 }
 
 fn decode(bytes: &[u8]) -> Result<(HintHead, &[u8]), Malformed> {
@@ -84,43 +92,73 @@ fn decode(bytes: &[u8]) -> Result<(HintHead, &[u8]), Malformed> {
 }
 
 /// The hint of a sealed segment that has these bytes. `None`: something in it does not hold.
-pub fn make(segment: u32, bytes: &[u8]) -> Option<Vec<u8>> {
-    let header = SegmentHeader::decode(bytes.get(..wide(SEGMENT_HEADER))?).ok()?;
-    if header.segment != segment {
-        return None;
-    }
+pub fn of(segment: u32, bytes: &[u8]) -> Option<Vec<u8>> {
+    let end = u32::try_from(bytes.len()).ok()?;
+    make(segment, end, |into: &mut [u8], offset| {
+        let from = usize::try_from(offset).map_err(io::Error::other)?;
+        let there = bytes.get(from..).and_then(|rest| rest.get(..into.len()));
+        into.copy_from_slice(there.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    })
+    .ok()
+}
+
+/// The hint of a sealed segment that ends there, and is read in pieces: twice, since what a record
+/// is worth shows only behind it. In memory are the hint, a piece, and the ids of its tasks.
+///
+/// # Errors
+/// It cannot be read; of kind [`io::ErrorKind::InvalidData`] if something in it does not hold.
+pub fn make(
+    segment: u32,
+    end: u32,
+    read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
+) -> io::Result<Vec<u8>> {
+    let mut pieces = Pieces::new(end, read);
+    let mut lives = Lives::default();
+    let head = walk(&mut pieces, segment, end, |raw| lives.note(raw))?;
+    let mut bytes = vec![0; HEAD];
+    walk(&mut pieces, segment, end, |raw| {
+        if lives.needs(raw) {
+            frame::put_hint(&mut bytes, raw);
+        }
+    })?;
+    seal(&head, &mut bytes);
+    Ok(bytes)
+}
+
+/// Tells every record of a segment, and says what a hint says of it as a whole.
+fn walk(
+    pieces: &mut Pieces<impl FnMut(&mut [u8], u64) -> io::Result<()>>,
+    segment: u32,
+    end: u32,
+    mut tell: impl FnMut(&RawRecord<'_>),
+) -> io::Result<HintHead> {
+    let unsound = || io::Error::from(io::ErrorKind::InvalidData);
+    let header = pieces.header(segment)?.ok_or_else(unsound)?;
     let mut head = HintHead {
         segment,
         first_sequence: header.first_sequence,
         next_sequence: header.first_sequence,
         generation: header.generation,
-        end: narrow(bytes.len()),
+        end,
         durable_upto: Position::default(),
     };
-    let mut raws = Vec::new();
-    let mut lives = Lives::default();
     let mut at = SEGMENT_HEADER;
-    while at < head.end {
-        let (frame, records) = FrameHeader::read(&bytes[wide(at)..])?;
+    while at < end {
+        let (frame, records) = pieces.frame(at)?.ok_or_else(unsound)?;
         // A file is used again: a sound frame of its earlier life is none of this one.
         if frame.sequence != head.next_sequence || frame.generation < head.generation {
-            return None;
+            return Err(unsound());
         }
         for raw in frame::records(records, at + FRAME_HEADER) {
-            let raw = raw.ok()?;
-            lives.note(&raw);
-            raws.push(raw);
+            tell(&raw.map_err(|_| unsound())?);
         }
         head.next_sequence = frame.sequence + 1;
         head.generation = frame.generation;
         head.durable_upto = head.durable_upto.max(frame.durable_upto);
         at += frame.stride();
     }
-    let mut body = Vec::new();
-    for raw in raws.iter().filter(|raw| lives.needs(raw)) {
-        frame::put_hint(&mut body, raw);
-    }
-    Some(encode(&head, &body))
+    Ok(head)
 }
 
 /// Which tasks were accepted and removed within a segment, once each and without a unique key: of
@@ -180,18 +218,17 @@ pub fn read(disk: &dyn Disk, header: &SegmentHeader) -> io::Result<Option<(HintH
     };
     let mut bytes = vec![0; usize::try_from(file.size()?).map_err(io::Error::other)?];
     file.read_at(&mut bytes, 0)?;
-    Ok(match decode(&bytes) {
-        Ok((head, body))
-            if head.segment == header.segment && head.first_sequence == header.first_sequence =>
-        {
-            Some((head, body.to_vec()))
-        }
-        _ => {
-            sometimes("hint rebuilt");
-            tracing::warn!(segment = header.segment, "the hint is damaged; its segment is read");
-            None
-        }
-    })
+    let head = decode(&bytes).ok().map(|(head, _)| head);
+    let fits = |head: &HintHead| {
+        head.segment == header.segment && head.first_sequence == header.first_sequence
+    };
+    let Some(head) = head.filter(fits) else {
+        sometimes("hint rebuilt");
+        tracing::warn!(segment = header.segment, "the hint is damaged; its segment is read");
+        return Ok(None);
+    };
+    bytes.drain(..HEAD);
+    Ok(Some((head, bytes)))
 }
 
 /// Writes a hint. It need not be durable.
@@ -211,5 +248,65 @@ pub fn remove(disk: &dyn Disk, segment: u32) -> io::Result<()> {
     match disk.remove(&name(segment)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::frame::{FrameHeader, Part};
+    use crate::log::pieces::PIECE_BYTES;
+
+    /// A segment of frames with one part each, and one whose part is larger than a piece.
+    fn segment(frames: u64) -> Vec<u8> {
+        let header = SegmentHeader {
+            segment: 3,
+            generation: 1,
+            first_sequence: 10,
+            previous_end: 64,
+            oldest: 3,
+        };
+        let mut bytes = header.encode();
+        for number in 0..frames {
+            let large = if number == 1 { 2 * wide(PIECE_BYTES) } else { 50_000 };
+            let part = vec![7; large];
+            let mut frame = vec![0; wide(FRAME_HEADER)];
+            let meta = number.to_le_bytes();
+            frame::put_record(&mut frame, 200, &meta, &[Part::new(&part)]);
+            FrameHeader::seal(1, 10 + number, Position::new(3, 64), &mut frame);
+            FrameHeader::sign(&mut frame);
+            bytes.extend(frame);
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_hint_is_made_of_a_piece_at_a_time_however_long_the_segment_is() {
+        let bytes = segment(200);
+        let mut largest = 0;
+        let end = narrow(bytes.len());
+        let made = make(3, end, |into: &mut [u8], offset| {
+            largest = largest.max(into.len());
+            let from = usize::try_from(offset).unwrap();
+            into.copy_from_slice(&bytes[from..from + into.len()]);
+            Ok(())
+        });
+        let made = made.unwrap();
+        assert_eq!(Some(&made), of(3, &bytes).as_ref());
+        let (head, body) = decode(&made).unwrap();
+        assert_eq!((head.first_sequence, head.next_sequence, head.end), (10, 210, end));
+        assert_eq!(frame::hinted(body).map(Result::unwrap).count(), 200);
+        let most = 2 * wide(PIECE_BYTES) + 1_024;
+        assert!(bytes.len() > 5 * most && largest <= most, "L5: {largest} of {}", bytes.len());
+    }
+
+    #[test]
+    fn no_hint_is_made_of_a_segment_that_is_cut_or_another_ones() {
+        let bytes = segment(3);
+        assert!(of(3, &bytes).is_some());
+        assert!(of(4, &bytes).is_none());
+        for cut in [0, 10, 70, bytes.len() - 100] {
+            assert!(of(3, &bytes[..cut]).is_none(), "cut at {cut}");
+        }
     }
 }

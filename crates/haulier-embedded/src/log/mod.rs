@@ -21,6 +21,7 @@ pub mod cleaner;
 pub mod clerk;
 pub mod frame;
 pub mod hint;
+pub mod pieces;
 pub mod pin;
 pub mod reader;
 pub mod recover;

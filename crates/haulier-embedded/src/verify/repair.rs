@@ -44,7 +44,7 @@ pub fn repair(path: &Path) -> Result<Repaired, OpenError> {
         let state = Walk::begin(*number, &bytes).hint_state(&disk)?;
         // A segment that is damaged itself has the hint to thank for what is still known of it.
         let unsound = matches!(state, HintState::Missing | HintState::Damaged);
-        if unsound && let Some(should) = hint::make(*number, &bytes) {
+        if unsound && let Some(should) = hint::of(*number, &bytes) {
             hint::write(&disk, *number, &should).map_err(io("a hint cannot be written"))?;
             repaired.hints += 1;
         }

@@ -148,7 +148,7 @@ impl<'a> Walk<'a> {
         let mut has = vec![0; usize::try_from(len).unwrap_or(0)];
         file.read_at(&mut has, 0).map_err(io())?;
         // Of a segment that does not hold nobody knows what its hint should say.
-        let sound = match hint::make(self.report.number, self.bytes) {
+        let sound = match hint::of(self.report.number, self.bytes) {
             Some(should) => has == should,
             None => hint::holds(&has),
         };

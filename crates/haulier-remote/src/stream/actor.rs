@@ -28,6 +28,7 @@ use tonic::Status;
 use super::desk::Desk;
 use super::live::{HELLO_HELD_MAX, Hello, Live, Opened, dial};
 use super::news::News;
+use super::pending::{Batch, Pending};
 use crate::call::read;
 use crate::net::Net;
 
@@ -65,20 +66,6 @@ struct Credit {
     out: bool,
     /// The caller waits for the word that nothing will come.
     withdrawn: bool,
-}
-
-/// A batch without an answer.
-struct Pending {
-    what: Batch,
-    since: Duration,
-    /// On how many connections it was sent.
-    sent: u32,
-}
-
-/// Nobody waits for those without `reply`: the actor's own.
-enum Batch {
-    Settle { ends: Vec<Settlement>, reply: Option<oneshot::Sender<Result<Vec<Settled>>>> },
-    Beat { beat: Beat, reply: Option<oneshot::Sender<Result<BeatReply>>> },
 }
 
 enum Line {
@@ -565,43 +552,4 @@ fn keys(leases: &[Lease]) -> Vec<LeaseKey> {
 
 fn credit(number: u64, want: &Want) -> Up {
     Up::Credit(pb::Credit { number, want: Some(lease::encode_want(want)) })
-}
-
-impl Batch {
-    fn frame(&self, batch: u64) -> Up {
-        match self {
-            Self::Settle { ends, .. } => {
-                let settlements = settle::encode_settlements(ends);
-                Up::Settle(pb::SettleFrame { batch, settlements })
-            }
-            Self::Beat { beat, .. } => {
-                Up::Beat(pb::BeatFrame { batch, beat: Some(beat::encode_beat(beat)) })
-            }
-        }
-    }
-}
-
-impl Pending {
-    /// Whether it is a beat whose caller is gone: a later one says the same and more.
-    fn is_forsaken(&self) -> bool {
-        match &self.what {
-            Batch::Beat { reply: Some(reply), .. } => reply.is_closed(),
-            Batch::Beat { reply: None, .. } | Batch::Settle { .. } => false,
-        }
-    }
-
-    /// Gives up. What was sent may have happened.
-    fn fail(self, error: &Error) {
-        let error = if self.sent > 0 && !error.may_have_applied() && error.is_retryable() {
-            Error::new(Code::UnknownOutcome, "the stream was lost before the answer came")
-                .caused_by(error.clone())
-        } else {
-            error.clone()
-        };
-        match self.what {
-            Batch::Settle { reply: Some(reply), .. } => drop(reply.send(Err(error))),
-            Batch::Beat { reply: Some(reply), .. } => drop(reply.send(Err(error))),
-            Batch::Settle { reply: None, .. } | Batch::Beat { reply: None, .. } => {}
-        }
-    }
 }

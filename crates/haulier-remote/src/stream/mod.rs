@@ -8,6 +8,7 @@
 //! | [`live`] | one connection's frames, numbered and timed |
 //! | [`desk`] | what callers and the actor share: what is held, what is given back |
 //! | [`news`] | what a worker should know before its next beat |
+//! | [`pending`] | what was asked for and has no answer yet |
 //! | [`waiting`] | a caller that waits for tasks |
 //! | [`size`] | how many bytes an item takes at most |
 
@@ -15,6 +16,7 @@ mod actor;
 mod desk;
 mod live;
 mod news;
+mod pending;
 pub(crate) mod size;
 mod waiting;
 
