@@ -187,9 +187,10 @@ impl From<BackupError> for Failed {
             BackupError::Open(error) => return error.into(),
             BackupError::Damaged { .. } | BackupError::Unsound { .. } => Exit::Damage,
             BackupError::Foreign(_) | BackupError::Io { .. } => Exit::Io,
-            BackupError::Newer { .. } | BackupError::Taken(_) | BackupError::ClockBehind(_) => {
-                Exit::Config
-            }
+            BackupError::Newer { .. }
+            | BackupError::Taken(_)
+            | BackupError::ClockBehind(_)
+            | BackupError::GenerationLow { .. } => Exit::Config,
         };
         Self::new(exit, error.to_string())
     }

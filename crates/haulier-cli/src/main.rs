@@ -60,7 +60,7 @@ async fn run(command: Command) -> Result<Exit> {
         Command::Doctor(args) => args.run(clock).await,
         Command::Verify(args) => args.run(),
         Command::Backup(args) => args.run().await,
-        Command::Restore(args) => args.run(&*clock),
+        Command::Restore(args) => args.run(&*clock).await,
         Command::Export(args) => args.run().await,
         Command::Import(args) => args.run().await,
         Command::Healthcheck(args) => args.run(&*clock).await,

@@ -59,7 +59,7 @@ mod verify;
 mod waiters;
 
 pub use backup::{
-    Archive, Backup, BackupError, Manifest, Restored, backup_directory, restore, restore_on,
+    Archive, Backup, BackupError, Manifest, Raise, Restored, backup_directory, restore, restore_on,
     verify_backup,
 };
 pub use driver::Driver;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use haulier_core::{Clock, State};
-use haulier_embedded::Restored;
+use haulier_embedded::{Raise, Restored};
 use haulier_server::api::Instant;
 use serde::Serialize;
 
@@ -21,7 +21,8 @@ Examples:
   haulier restore monday.backup --data restored && haulier verify restored
 
 What was done after the backup was taken may be done again. Epochs go on rising: the generation becomes
-the second of the restore, which is more than any store before it had.
+the second of the restore, which is more than any store before it had; on one machine restores of one
+backup wait for each other, so that each has a second of its own.
 
 Exit code 0 if the store is whole, 65 if the backup is damaged, 74 if it cannot be read or written, 78
 if the directory is not empty, is in use, or the machine's clock is behind the backup.")]
@@ -31,6 +32,10 @@ pub struct Args {
     /// The directory to make; it must be missing or empty
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+    /// The generation to go on from, instead of the second of the restore: for copies of one backup that
+    /// are restored on several machines at once, to each another one
+    #[arg(long, value_name = "N")]
+    generation: Option<u32>,
     #[command(flatten)]
     output: Output,
 }
@@ -49,8 +54,9 @@ struct Document {
 
 impl Args {
     /// Runs the command.
-    pub fn run(self, clock: &dyn Clock) -> Result<Exit> {
-        let restored = haulier_embedded::restore(&self.file, &self.data, clock.wall())?;
+    pub async fn run(self, clock: &dyn Clock) -> Result<Exit> {
+        let raise = self.generation.map_or(Raise::By(clock), |given| Raise::To(given, clock));
+        let restored = haulier_embedded::restore(&self.file, &self.data, raise)?;
         let document = document(&self.data.display().to_string(), &restored);
         match self.output.format {
             Format::Json => output::json(&document)?,
@@ -58,6 +64,7 @@ impl Args {
             Format::Name => output::line(format_args!("{}", text::line(&document.data)))?,
             Format::Table | Format::Wide => tell(&document)?,
         }
+        clock.sleep(restored.turn_left(clock.wall())).await;
         Ok(Exit::Done)
     }
 }

@@ -73,6 +73,14 @@ impl Archive {
         &self.place
     }
 
+    /// Waits until nobody else has it locked, and locks it, for as long as what is returned lives.
+    pub(super) fn lock(&self) -> io::Result<File> {
+        // Another opening of the same file: a copy of this one would keep the lock.
+        let file = File::open(&self.place)?;
+        file.lock()?;
+        Ok(file)
+    }
+
     pub(super) fn damaged(&self, offset: u64, why: impl Into<String>) -> BackupError {
         BackupError::Damaged { file: self.place.clone(), offset, why: why.into() }
     }

@@ -24,7 +24,7 @@ use std::path::Path;
 
 pub use archive::Archive;
 pub use manifest::Manifest;
-pub use restore::{RESTORING, Restored, restore, restore_on};
+pub use restore::{RESTORING, Raise, Restored, restore, restore_on};
 pub use source::{Backup, backup_directory};
 
 use crate::error::OpenError;
@@ -77,6 +77,17 @@ pub enum BackupError {
          on rising only if it runs forward"
     )]
     ClockBehind(u64),
+    /// A generation was given that may have been used.
+    #[error(
+        "generation {given} may have been used already; give {least} or more, and to each restore \
+         of this backup another one"
+    )]
+    GenerationLow {
+        /// What was given.
+        given: u32,
+        /// What may be given.
+        least: u32,
+    },
     /// The directory cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),

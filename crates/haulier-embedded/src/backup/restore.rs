@@ -5,8 +5,9 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
-use haulier_core::Timestamp;
+use haulier_core::{Clock, Timestamp};
 
 use super::manifest::Manifest;
 use super::{Archive, BackupError};
@@ -38,6 +39,62 @@ pub struct Restored {
     pub report: Report,
     /// The generation that the store goes on from: every epoch of it is larger than any before.
     pub generation: u32,
+    /// Whose turn it is to take a generation from the calendar.
+    turn: Option<Turn>,
+}
+
+/// The right to restore a backup by the calendar, which one has at a time: the backup is locked.
+#[derive(Debug)]
+struct Turn {
+    _locked: File,
+    /// When the second is over whose number the generation is.
+    over_at: Timestamp,
+}
+
+impl Restored {
+    /// How long this has to be kept yet, so that the next restore of the same backup on this
+    /// machine finds another second.
+    pub fn turn_left(&self, now: Timestamp) -> Duration {
+        self.turn.as_ref().map_or(Duration::ZERO, |turn| turn.over_at.since(now))
+    }
+}
+
+/// Where the generation of a restored store comes from.
+#[derive(Debug, Clone, Copy)]
+pub enum Raise<'a> {
+    /// From the machine's calendar, once it is this restore's turn.
+    By(&'a dyn Clock),
+    /// From whoever restores one backup several times at once, on several machines. It has to be at
+    /// least what the calendar would give.
+    To(u32, &'a dyn Clock),
+}
+
+impl Raise<'_> {
+    /// The generation, once nobody else restores that backup by the calendar.
+    fn generation(self, archive: &Archive) -> Result<(u32, Option<Turn>), BackupError> {
+        let Manifest { generation: before, taken_at, .. } = *archive.manifest();
+        match self {
+            Self::By(clock) => {
+                let what = format!(
+                    "{} cannot be locked, so that another restore of it might take the same \
+                     generation; give each one of its own (--generation)",
+                    archive.name()
+                );
+                let locked = archive.lock().map_err(BackupError::io(what))?;
+                let now = clock.wall();
+                let over_at = Timestamp((now.0 / 1_000 + 1) * 1_000);
+                let turn = Turn { _locked: locked, over_at };
+                Ok((raised(before, taken_at, now)?, Some(turn)))
+            }
+            Self::To(given, clock) => {
+                let least = raised(before, taken_at, clock.wall().max(taken_at))?;
+                if given < least {
+                    return Err(BackupError::GenerationLow { given, least });
+                }
+                Ok((given, None))
+            }
+        }
+    }
 }
 
 /// The generation of a restored store. It has to be above those of the store that was backed up,
@@ -53,17 +110,22 @@ pub fn raised(generation: u32, taken_at: Timestamp, now: Timestamp) -> Result<u3
         return Err(BackupError::ClockBehind(taken - now));
     }
     let seconds = u32::try_from(now).unwrap_or(u32::MAX - GENERATIONS);
+    if seconds > generation {
+        return Ok(seconds);
+    }
     // Only a store that was restored by a calendar that ran ahead has got there already.
-    Ok(if seconds > generation { seconds } else { generation.saturating_add(GENERATIONS) })
+    let since = u32::try_from(now - taken).unwrap_or(u32::MAX);
+    Ok(generation.saturating_add(GENERATIONS).saturating_add(since))
 }
 
-/// Makes a store of a backup in a directory, which is made if it is missing. `now` is the machine's
-/// calendar.
+/// Makes a store of a backup in a directory, which is made if it is missing. The generation comes
+/// from the calendar, or is given. By the calendar one backup is restored once at a time on a
+/// machine: whoever calls keeps what is returned until [`Restored::turn_left`] is over.
 ///
 /// # Errors
-/// The backup is not whole, or the directory is not empty, or cannot be written. What was written
-/// then opens as no store; the same call begins again.
-pub fn restore(file: &Path, directory: &Path, now: Timestamp) -> Result<Restored, BackupError> {
+/// The backup is not whole, the generation too low, or the directory is not empty, or cannot be
+/// written. What was written then opens as no store; the same call begins again.
+pub fn restore(file: &Path, directory: &Path, raise: Raise<'_>) -> Result<Restored, BackupError> {
     let archive = Archive::open(file)?;
     archive.check()?;
     let report = verify_archive(&archive)?;
@@ -71,7 +133,7 @@ pub fn restore(file: &Path, directory: &Path, now: Timestamp) -> Result<Restored
         return Err(BackupError::Unsound { file: archive.name().to_owned(), why });
     }
     let manifest = archive.manifest().clone();
-    let generation = raised(manifest.generation, manifest.taken_at, now)?;
+    let (generation, turn) = raise.generation(&archive)?;
     let shown = directory.display();
     let disk =
         RealDisk::create(directory).map_err(BackupError::io(format!("{shown} cannot be made")))?;
@@ -82,7 +144,7 @@ pub fn restore(file: &Path, directory: &Path, now: Timestamp) -> Result<Restored
     let synced = File::open(above).and_then(|above| above.sync_all());
     synced.map_err(BackupError::io(format!("{} cannot be synced", above.display())))?;
     restore_on(&archive, &disk, generation)?;
-    Ok(Restored { manifest, report, generation })
+    Ok(Restored { manifest, report, generation, turn })
 }
 
 /// Writes a backup that was checked to a disk, as a store that goes on from that generation.
@@ -194,7 +256,9 @@ mod tests {
         let at = |seconds: u64| Timestamp(seconds * 1_000);
         let ahead = raised(1, at(10), at(1_900_000_000)).unwrap();
         let next = raised(ahead, at(1_700_000_000), at(1_700_000_001)).unwrap();
-        assert_eq!(next, ahead + GENERATIONS);
+        assert_eq!(next, ahead + GENERATIONS + 1);
+        let later = raised(ahead, at(1_700_000_000), at(1_700_000_002)).unwrap();
+        assert!(later > next, "restores differ by that calendar, too");
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use haulier_conformance::prelude::Must;
-use haulier_core::{Clock, Maintain};
-use haulier_embedded::{Archive, BackupError, OpenError, backup_directory, restore, verify_backup};
+use haulier_core::Maintain;
+use haulier_embedded::{
+    Archive, BackupError, OpenError, Raise, backup_directory, restore, verify_backup,
+};
 
 use super::{Place, all_there, complete, put, save, see, take};
 
@@ -31,7 +33,7 @@ async fn a_backup_of_a_store_that_works_has_all_that_was_acknowledged_before_it_
     let (manifest, report) = verify_backup(&file).must();
     assert!(report.is_sound(), "{report}");
     assert_eq!(manifest.segments.len(), report.segments.len());
-    restore(&file, &place.path("restored"), place.clock.wall()).must();
+    restore(&file, &place.path("restored"), Raise::By(&place.clock)).must();
     let restored = place.open("restored");
     all_there(&restored, 0..200).await;
     assert!(see(&restored, 200).await.is_none(), "what came later is not in it");
@@ -62,7 +64,7 @@ async fn a_backup_keeps_what_it_has_still_to_read_from_being_used_again() {
     assert!(report.is_sound(), "{report}");
     assert_eq!(report.tasks.total(), 100);
     drop(store);
-    restore(&file, &place.path("restored"), place.clock.wall()).must();
+    restore(&file, &place.path("restored"), Raise::By(&place.clock)).must();
     all_there(&place.open("restored"), 0..100).await;
 }
 
@@ -89,7 +91,7 @@ async fn a_directory_is_backed_up_while_nobody_has_it_open_and_is_not_changed_by
     assert!(matches!(refused, Err(OpenError::Locked { .. })), "nobody opens it meanwhile");
     let file = save(backup, &place.path("backup"));
     assert_eq!(names(), before);
-    restore(&file, &place.path("restored"), place.clock.wall()).must();
+    restore(&file, &place.path("restored"), Raise::By(&place.clock)).must();
     all_there(&place.open("restored"), 0..50).await;
 }
 
@@ -116,7 +118,7 @@ async fn an_empty_store_has_a_backup_and_an_empty_directory_has_none() {
     assert!(matches!(backup_directory(&place.path("empty")), Err(BackupError::Io { .. })));
     let store = place.open("data");
     let file = save(store.backup().await.must(), &place.path("backup"));
-    restore(&file, &place.path("restored"), place.clock.wall()).must();
+    restore(&file, &place.path("restored"), Raise::By(&place.clock)).must();
     put(&place.open("restored"), 0..3).await;
 }
 
@@ -201,7 +203,7 @@ async fn a_backup_of_a_damaged_log_is_not_restored() {
     Archive::open(&file).must().check().must();
     let report = verify_backup(&file).must().1;
     assert!(!report.is_sound(), "{report}");
-    let refused = restore(&file, &place.path("restored"), place.clock.wall());
+    let refused = restore(&file, &place.path("restored"), Raise::By(&place.clock));
     assert!(matches!(refused, Err(BackupError::Unsound { .. })), "{refused:?}");
     assert!(!place.path("restored").exists(), "nothing was made");
 }

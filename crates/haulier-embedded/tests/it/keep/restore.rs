@@ -10,7 +10,7 @@ use haulier_core::{
 };
 use haulier_embedded::disk::{Disk, Fate, SimDisk};
 use haulier_embedded::{
-    Archive, BackupError, EmbeddedStore, OpenError, restore, restore_on, verify,
+    Archive, BackupError, EmbeddedStore, OpenError, Raise, restore, restore_on, verify,
 };
 
 use super::{Place, all_there, complete, id, options, put, save, see, take};
@@ -37,7 +37,7 @@ async fn epochs_of_a_restored_store_are_above_all_that_were_ever_handed_out() {
     }
     let newest = before.iter().chain(&after).map(|lease| lease.key.epoch).max().must();
 
-    let restored = restore(&file, &place.path("restored"), place.clock.wall()).must();
+    let restored = restore(&file, &place.path("restored"), Raise::By(&place.clock)).must();
     assert!(u64::from(restored.generation) > newest.0 >> 32, "I2");
     let report = verify(&place.path("restored")).must();
     assert!(report.is_sound(), "{report}");
@@ -66,13 +66,52 @@ async fn a_second_restore_of_the_same_backup_goes_on_above_the_first() {
     let mut newest = Epoch::default();
     for name in ["first", "second", "third"] {
         place.clock.advance(Duration::from_secs(20));
-        restore(&file, &place.path(name), place.clock.wall()).must();
+        restore(&file, &place.path(name), Raise::By(&place.clock)).must();
         let store = place.open(name);
         for lease in take(&store, 3).await {
             assert!(lease.key.epoch > newest || lease.key.task != id(0), "I2: {name}");
             newest = newest.max(lease.key.epoch);
         }
     }
+}
+
+#[tokio::test]
+async fn restores_of_one_backup_wait_for_each_other_and_differ() {
+    let place = Place::new();
+    let store = place.open("data");
+    put(&store, 0..1).await;
+    let file = save(store.backup().await.must(), &place.path("backup"));
+    let first = restore(&file, &place.path("first"), Raise::By(&place.clock)).must();
+    let left = first.turn_left(place.clock.wall());
+    assert!(!left.is_zero() && left <= Duration::from_secs(1), "{left:?}");
+    let second = {
+        let (file, path, clock) = (file.clone(), place.path("second"), place.clock.clone());
+        std::thread::spawn(move || restore(&file, &path, Raise::By(&clock)).must().generation)
+    };
+    place.clock.advance(left);
+    assert!(first.turn_left(place.clock.wall()).is_zero());
+    let generation = first.generation;
+    drop(first);
+    assert_eq!(second.join().must(), generation + 1, "I2");
+}
+
+#[tokio::test]
+async fn a_generation_that_is_given_is_taken_unless_it_may_have_been_used() {
+    let place = Place::new();
+    let store = place.open("data");
+    put(&store, 0..1).await;
+    let file = save(store.backup().await.must(), &place.path("backup"));
+    let by_calendar = restore(&file, &place.path("first"), Raise::By(&place.clock)).must();
+    let least = by_calendar.generation;
+    // By the calendar nobody else would get it now; who brings a generation need not wait.
+    let given = restore(&file, &place.path("second"), Raise::To(least + 7, &place.clock)).must();
+    assert_eq!(given.generation, least + 7);
+    assert!(given.turn_left(place.clock.wall()).is_zero());
+    let refused = restore(&file, &place.path("third"), Raise::To(least - 1, &place.clock));
+    let low =
+        matches!(refused, Err(BackupError::GenerationLow { least: told, .. }) if told == least);
+    assert!(low, "I2: {refused:?}");
+    assert!(!place.path("third").exists(), "nothing was written");
 }
 
 #[tokio::test]
@@ -84,7 +123,7 @@ async fn a_lease_from_before_the_backup_is_still_current_in_the_restored_store()
     // A lease does not wait for its sync; what is synced after it has it on the disk.
     put(&store, 2..3).await;
     let file = save(store.backup().await.must(), &place.path("backup"));
-    let restored = restore(&file, &place.path("restored"), place.clock.wall()).must();
+    let restored = restore(&file, &place.path("restored"), Raise::By(&place.clock)).must();
     assert_eq!(restored.report.tasks.get(State::Running), 1, "repeats are counted");
     assert_eq!(restored.report.tasks.get(State::Available), 2);
     let store = place.open("restored");
@@ -100,15 +139,15 @@ async fn a_directory_that_holds_anything_is_left_alone() {
     let store = place.open("data");
     put(&store, 0..2).await;
     let file = save(store.backup().await.must(), &place.path("backup"));
-    let in_use = restore(&file, &place.path("data"), place.clock.wall());
+    let in_use = restore(&file, &place.path("data"), Raise::By(&place.clock));
     assert!(matches!(in_use, Err(BackupError::Open(OpenError::Locked { .. }))), "{in_use:?}");
     store.close().await.must();
-    let taken = restore(&file, &place.path("data"), place.clock.wall());
+    let taken = restore(&file, &place.path("data"), Raise::By(&place.clock));
     assert!(matches!(taken, Err(BackupError::Taken(_))), "{taken:?}");
     all_there(&place.open("data"), 0..2).await;
     std::fs::create_dir(place.path("mine")).must();
     std::fs::write(place.path("mine").join("letter"), "dear").must();
-    let taken = restore(&file, &place.path("mine"), place.clock.wall());
+    let taken = restore(&file, &place.path("mine"), Raise::By(&place.clock));
     assert!(matches!(taken, Err(BackupError::Taken(_))), "{taken:?}");
     assert_eq!(std::fs::read_to_string(place.path("mine").join("letter")).must(), "dear");
 }
@@ -127,14 +166,14 @@ async fn an_interrupted_restore_opens_as_no_store_and_the_same_command_begins_ag
     assert!(matches!(refused, OpenError::Unfinished { .. }), "{refused}");
     assert!(refused.to_string().contains("haulier restore"), "{refused}");
     assert!(matches!(verify(&half), Err(OpenError::Unfinished { .. })));
-    restore(&file, &half, place.clock.wall()).must();
+    restore(&file, &half, Raise::By(&place.clock)).must();
     all_there(&open_at(&half, &place), 0..80).await;
     // What no restore has made is never removed.
     let foreign = place.path("foreign");
     std::fs::create_dir(&foreign).must();
     std::fs::write(foreign.join("restoring"), "").must();
     std::fs::write(foreign.join("letter"), "dear").must();
-    let taken = restore(&file, &foreign, place.clock.wall());
+    let taken = restore(&file, &foreign, Raise::By(&place.clock));
     assert!(matches!(taken, Err(BackupError::Taken(_))), "{taken:?}");
 }
 
