@@ -32,8 +32,8 @@ pub struct Args {
     /// The directory to make; it must be missing or empty
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// The generation to go on from, instead of the second of the restore: for copies of one backup that
-    /// are restored on several machines at once, to each another one
+    /// The generation to go on from, instead of the second of the restore: for copies of one backup
+    /// that are restored on several machines at once, to each another one
     #[arg(long, value_name = "N")]
     generation: Option<u32>,
     #[command(flatten)]
