@@ -151,7 +151,7 @@ impl PgStore {
             names: Names::default(),
             sweeper: sweep::Sweeper::default(),
             heads: inspect::Heads::default(),
-            hub: Hub::default(),
+            hub: Hub::new(Arc::clone(&options.pace), options.notify),
             claims: Claims::default(),
             enqueues: Enqueues::default(),
             settles: Settles::default(),
@@ -164,6 +164,7 @@ impl PgStore {
         sweep::arrive(&inner).await.map_err(OpenError::from_call)?;
         notify::start(&inner);
         claim::start(&inner);
+        crate::watch::start(&inner);
         check::keep_looking(&inner, started);
         Ok(Self { _last: Arc::new(Last(Arc::clone(&inner))), inner })
     }

@@ -1,0 +1,1 @@
+SELECT id FROM {schema}.worker WHERE id = ANY ($1::text[]) AND news

@@ -1,0 +1,241 @@
+//! Calls of `lease` on their way: who asks for what, and what each of them gets.
+//!
+//! A call stands here from its beginning to its end. What was claimed for it belongs to the desk
+//! until the call takes it, in the same step in which it returns; if the call is gone by then, the
+//! desk has the leases given back at once.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use haulier_core::{Error, Lease, LeaseKey, Result, Want};
+use tokio::sync::Notify;
+
+/// What a call gets: a share for each of its wants.
+pub(super) type Answer = Result<Vec<Vec<Lease>>>;
+
+/// How far a call has come.
+#[derive(Debug)]
+enum Stage {
+    /// Nobody has looked at it yet.
+    New,
+    /// It waits; these are the numbers of its queues.
+    Waiting(Arc<Numbers>),
+    /// The claim that is out claims for it.
+    Out(Arc<Numbers>),
+    /// It has its answer.
+    Answered(Answer),
+}
+
+/// The number of each queue of each want, as far as there is one.
+pub(super) type Numbers = Vec<Vec<Option<i32>>>;
+
+#[derive(Debug)]
+struct Call {
+    wants: Arc<[Want]>,
+    /// It is answered by the next claim, whatever that finds.
+    is_last: bool,
+    stage: Stage,
+    ready: Arc<Notify>,
+}
+
+/// A call that could be served.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub ticket: u64,
+    pub wants: Arc<[Want]>,
+    pub numbers: Arc<Numbers>,
+    pub is_last: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    calls: BTreeMap<u64, Call>,
+    tickets: u64,
+    /// Leases that were claimed for calls that are gone.
+    orphans: Vec<LeaseKey>,
+    /// Nobody serves any more, for this reason.
+    closed: Option<Error>,
+}
+
+/// All calls of a store.
+#[derive(Debug, Default)]
+pub(crate) struct Desk(Mutex<State>);
+
+impl Desk {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call comes in. Calls are served in the order in which they came.
+    pub(super) fn enter(&self, wants: Vec<Want>, is_last: bool) -> Seat<'_> {
+        let mut state = self.state();
+        state.tickets += 1;
+        let (ticket, ready) = (state.tickets, Arc::new(Notify::new()));
+        let stage = match &state.closed {
+            None => Stage::New,
+            Some(error) => {
+                ready.notify_one();
+                Stage::Answered(Err(error.clone()))
+            }
+        };
+        let call = Call { wants: wants.into(), is_last, stage, ready: Arc::clone(&ready) };
+        state.calls.insert(ticket, call);
+        Seat { desk: self, ticket, ready }
+    }
+
+    /// Calls that nobody has looked at, and with `again` also those of whose queues some have no
+    /// number yet.
+    pub(super) fn to_number(&self, again: bool) -> Vec<(u64, Arc<[Want]>, bool)> {
+        let state = self.state();
+        let calls = state.calls.iter().filter_map(|(ticket, call)| {
+            let is_new = matches!(call.stage, Stage::New);
+            let lacks = |numbers: &Numbers| numbers.iter().flatten().any(Option::is_none);
+            let is_asked =
+                is_new || matches!(&call.stage, Stage::Waiting(numbers) if again && lacks(numbers));
+            is_asked.then(|| (*ticket, Arc::clone(&call.wants), is_new))
+        });
+        calls.collect()
+    }
+
+    /// The numbers of a call's queues: it can be served from now on.
+    pub(super) fn number(&self, ticket: u64, numbers: Numbers) {
+        if let Some(call) = self.state().calls.get_mut(&ticket) {
+            call.stage = Stage::Waiting(Arc::new(numbers));
+        }
+    }
+
+    /// Calls that wait to be served, first come first.
+    pub(super) fn waiting(&self) -> Vec<Waiting> {
+        let state = self.state();
+        let calls = state.calls.iter().filter_map(|(ticket, call)| match &call.stage {
+            Stage::Waiting(numbers) => Some(Waiting {
+                ticket: *ticket,
+                wants: Arc::clone(&call.wants),
+                numbers: Arc::clone(numbers),
+                is_last: call.is_last,
+            }),
+            _ => None,
+        });
+        calls.collect()
+    }
+
+    /// A claim for these calls goes out.
+    pub(super) fn send(&self, tickets: impl Iterator<Item = u64>) {
+        let mut state = self.state();
+        for ticket in tickets {
+            let Some(call) = state.calls.get_mut(&ticket) else { continue };
+            if let Stage::Waiting(numbers) = &call.stage {
+                call.stage = Stage::Out(Arc::clone(numbers));
+            }
+        }
+    }
+
+    /// The claim is back, with an answer for this call or, `None`, without: then it goes on
+    /// waiting.
+    pub(super) fn back(&self, ticket: u64, answer: Option<Answer>) {
+        let mut state = self.state();
+        let state = &mut *state;
+        match (state.calls.get_mut(&ticket), answer) {
+            (Some(call), Some(answer)) => {
+                call.stage = Stage::Answered(answer);
+                call.ready.notify_one();
+            }
+            (Some(call), None) => {
+                if let Stage::Out(numbers) = &call.stage {
+                    call.stage = Stage::Waiting(Arc::clone(numbers));
+                }
+            }
+            (None, answer) => state.orphans.extend(answer.into_iter().flat_map(keys)),
+        }
+    }
+
+    /// A call that cannot be served fails.
+    pub(super) fn fail(&self, ticket: u64, error: &Error) {
+        self.back(ticket, Some(Err(error.clone())));
+    }
+
+    /// Leases that are to be given back.
+    pub(super) fn orphans(&self) -> Vec<LeaseKey> {
+        std::mem::take(&mut self.state().orphans)
+    }
+
+    /// Nobody serves any more.
+    pub(super) fn close(&self, error: &Error) {
+        let mut state = self.state();
+        state.closed = Some(error.clone());
+        for call in state.calls.values_mut() {
+            if !matches!(call.stage, Stage::Answered(_)) {
+                call.stage = Stage::Answered(Err(error.clone()));
+                call.ready.notify_one();
+            }
+        }
+    }
+}
+
+fn keys(answer: Answer) -> Vec<LeaseKey> {
+    answer.into_iter().flatten().flatten().map(|lease| lease.key).collect()
+}
+
+/// A call's place at the desk. When it is dropped the call is gone.
+#[derive(Debug)]
+pub(super) struct Seat<'a> {
+    desk: &'a Desk,
+    ticket: u64,
+    pub ready: Arc<Notify>,
+}
+
+impl Seat<'_> {
+    /// Takes the answer, which the call has to return in this very step.
+    pub fn take(&self) -> Option<Answer> {
+        let mut state = self.desk.state();
+        match state.calls.remove(&self.ticket) {
+            Some(Call { stage: Stage::Answered(answer), .. }) => Some(answer),
+            Some(call) => {
+                state.calls.insert(self.ticket, call);
+                None
+            }
+            None => None,
+        }
+    }
+
+    /// The call's time is over. `true`: nobody claims for it now; else it has its answer, or gets
+    /// it from the claim that is out.
+    pub fn stop_waiting(&self) -> bool {
+        let mut state = self.desk.state();
+        match state.calls.get_mut(&self.ticket) {
+            Some(Call { stage: Stage::Out(_), is_last, .. }) => {
+                *is_last = true;
+                false
+            }
+            Some(Call { stage: Stage::Answered(_), .. }) => false,
+            _ => true,
+        }
+    }
+
+    /// Whether leases were claimed for the call that it has not taken.
+    fn leave(&self) -> bool {
+        let mut state = self.desk.state();
+        let Some(Call { stage: Stage::Answered(answer), .. }) = state.calls.remove(&self.ticket)
+        else {
+            return false;
+        };
+        let keys = keys(answer);
+        state.orphans.extend(&keys);
+        !keys.is_empty()
+    }
+}
+
+/// A seat that tells somebody when leases have to be given back.
+#[derive(Debug)]
+pub(super) struct Leaving<'a, F: Fn()> {
+    pub seat: Seat<'a>,
+    pub tell: F,
+}
+
+impl<F: Fn()> Drop for Leaving<'_, F> {
+    fn drop(&mut self) {
+        if self.seat.leave() {
+            (self.tell)();
+        }
+    }
+}
