@@ -105,11 +105,12 @@ CREATE TABLE {schema}.task (
     late           boolean NOT NULL DEFAULT false,
     -- Whether `delivery` has rows of it.
     has_deliveries boolean NOT NULL DEFAULT false,
+    -- Before what never changes: an update logs what lies between two rows' common beginning and end.
+    worker         text COLLATE "C",
     kind           text COLLATE "C" NOT NULL,
     payload        bytea NOT NULL,
     -- Null: application/json.
     content_type   text,
-    worker         text COLLATE "C",
     -- The rest is null for most tasks, and costs them nothing. Null policy: the default.
     max_attempts   integer,
     timeout        bigint,
@@ -226,6 +227,8 @@ CREATE TABLE {schema}.completion (
     gone_at bigint,
     PRIMARY KEY (queue, first)
 );
+-- Ids hardly shrink; trying takes time.
+ALTER TABLE {schema}.completion ALTER ids SET STORAGE EXTERNAL;
 -- What may go by count, what goes by time, whose key becomes free, and what is gone.
 CREATE INDEX completion_free ON {schema}.completion (queue, first)
     WHERE gone_at IS NULL AND held_until IS NULL;
@@ -272,7 +275,7 @@ CREATE VIEW {schema}.standing AS
     FROM {schema}.task t
     JOIN {schema}.queue q ON q.no = t.queue
     LEFT JOIN {schema}.retention k ON k.queue = t.queue
-    LEFT JOIN {schema}.lease l ON l.id = t.id;
+    LEFT JOIN {schema}.lease l ON l.id = ANY (ARRAY[t.id]);
 
 -- The same, and all that is shown of it.
 CREATE VIEW {schema}.whole AS
@@ -292,4 +295,4 @@ CREATE VIEW {schema}.whole AS
     FROM {schema}.task t
     JOIN {schema}.queue q ON q.no = t.queue
     LEFT JOIN {schema}.retention k ON k.queue = t.queue
-    LEFT JOIN {schema}.lease l ON l.id = t.id;
+    LEFT JOIN {schema}.lease l ON l.id = ANY (ARRAY[t.id]);

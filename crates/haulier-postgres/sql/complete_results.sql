@@ -5,7 +5,7 @@ WITH now AS MATERIALIZED (
 ended AS (
     DELETE FROM {schema}.lease l
     USING unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bytea[], $5::text[]) AS given (id, epoch, place, result, type)
-    WHERE l.id = given.id AND l.epoch = given.epoch AND l.stops IS NULL
+    WHERE l.id = ANY (ARRAY[given.id]) AND l.epoch = given.epoch AND l.stops IS NULL
     RETURNING l.id, l.epoch, l.attempt, l.worker, l.leased_at, given.place,
               given.result, given.type
 ),
@@ -25,7 +25,7 @@ done AS (
             t.enqueued_at + t.unique_window
         ) END
     FROM ended, now
-    WHERE t.id = ended.id
+    WHERE t.id = ANY (ARRAY[ended.id])
     RETURNING t.id, t.queue, t.finish, ended.place, t.line IS NULL AS single,
               t.enqueued_at + t.unique_window AS held_until
 ),

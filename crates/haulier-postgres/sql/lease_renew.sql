@@ -6,6 +6,6 @@ FROM (
     FROM (SELECT leases FROM {schema}.now) now,
          unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS u (id, epoch, ttl)
 ) given
-WHERE l.id = given.id AND l.epoch = given.epoch
+WHERE l.id = ANY (ARRAY[given.id]) AND l.epoch = given.epoch
   AND given.leases < least(l.ends, coalesce(l.stops, l.ends))
 RETURNING l.id, l.epoch, l.stops IS NOT NULL AS stops

@@ -8,5 +8,5 @@ FROM (
 ) t
 JOIN {schema}.queue q ON q.no = t.queue
 LEFT JOIN {schema}.retention k ON k.queue = t.queue
-LEFT JOIN {schema}.lease l ON l.id = t.id
+LEFT JOIN {schema}.lease l ON l.id = ANY (ARRAY[t.id])
 ORDER BY t.enqueued_at DESC, t.id DESC

@@ -10,4 +10,4 @@ FROM (
     WHERE f.kept_until IS NOT NULL AND f.queue = $1 AND f.state IN (4, 5, 6) AND f.retain IS NULL
     ORDER BY f.id FOR UPDATE
 ) kept
-WHERE t.id = kept.id AND t.kept_until IS DISTINCT FROM kept.until
+WHERE t.id = ANY (ARRAY[kept.id]) AND t.kept_until IS DISTINCT FROM kept.until

@@ -21,5 +21,5 @@ FROM (
         AS u (id, due_at, epoch, finished_at, finish, wake_at, kept_until, expires_at, line, attempt,
               losses, state, reason, started, cancel_requested, recorded, clear)
 ) given
-WHERE t.id = given.id
+WHERE t.id = ANY (ARRAY[given.id])
 RETURNING t.queue, t.line, t.place

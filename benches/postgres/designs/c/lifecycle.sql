@@ -20,7 +20,7 @@ with ended as (
   delete from lease where id = any(:ids::uuid[]) and epoch = 1 returning id, epoch
 ), done as (
   update task set state = 2, finished_at = now(), attempt = 1, epoch = ended.epoch
-  from ended where task.id = ended.id
+  from ended where task.id = any(array[ended.id])
   returning 1
 )
 select 1 / (count(*) = :n)::int from done;

@@ -24,7 +24,7 @@ with ended as (
   delete from lease where id = any(:ids::uuid[]) and epoch = 1 returning id, epoch
 ), done as (
   update task set state = 2, finished_at = now(), attempt = attempt + 1, epoch = ended.epoch
-  from ended where task.id = ended.id
+  from ended where task.id = any(array[ended.id])
   returning 1
 ), told as (
   insert into tally select :client_id, 2, count(*) from done

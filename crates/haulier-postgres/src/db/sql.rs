@@ -149,3 +149,38 @@ impl Texts {
         Ok(Ready::Typed(text, types))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    /// A plan is made once, often while `lease` is empty, and kept. With an equality between the
+    /// ids of two relations the cheapest one then reads the whole index of leases or tasks, once
+    /// for each id that was given; with `l.id = ANY (ARRAY[given.id])` each id is looked up, always.
+    #[test]
+    fn no_plan_can_read_all_leases_or_tasks_for_the_ids_that_were_given() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for dir in ["sql", "migrations"] {
+            for entry in fs::read_dir(root.join(dir)).expect("the directory is there") {
+                let path = entry.expect("an entry").path();
+                let text = fs::read_to_string(&path).expect("a statement is text");
+                let joined = text.lines().find(|line| joins_by_id(line));
+                assert_eq!(joined, None, "{}: say `= ANY (ARRAY[…])`", path.display());
+            }
+        }
+        assert!(joins_by_id("WHERE l.id = given.id AND true") && joins_by_id("ON t.id = u.id"));
+        assert!(!joins_by_id("WHERE l.id = ANY (ARRAY[given.id])") && !joins_by_id("t.id = $1"));
+    }
+
+    /// Whether it sets the id of a lease or task equal to that of something else. A lookup in a
+    /// subquery has no other plan.
+    fn joins_by_id(line: &str) -> bool {
+        let joined = |how| {
+            let (_, other) = line.split_once(how)?;
+            other.split_once(".id").map(|(name, _)| name.chars().all(char::is_alphanumeric))
+        };
+        !line.contains("SELECT")
+            && ["l.id = ", "t.id = "].into_iter().any(|how| joined(how) == Some(true))
+    }
+}
