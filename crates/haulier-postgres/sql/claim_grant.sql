@@ -9,7 +9,7 @@ taken AS MATERIALIZED (
            t.enqueued_at, t.max_attempts, t.timeout, t.backoff, t.retain, t.expires_in, t.headers,
            t.labels, t.checkpoints, t.checkpoint_values
     FROM now, unnest($1::uuid[], $2::text[], $3::bigint[]) AS given (id, worker, ttl)
-    JOIN {schema}.task t ON t.id = given.id
+    JOIN {schema}.task t ON t.id = ANY (ARRAY[given.id])
     JOIN {schema}.queue q ON q.no = t.queue
 ),
 leased AS (

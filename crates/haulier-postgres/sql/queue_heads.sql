@@ -7,7 +7,7 @@ LEFT JOIN LATERAL (
     FROM (
         SELECT t.place, t.due_at FROM {schema}.task t
         WHERE t.line = given.line AND t.place >= given.floor AND t.state = 1
-          AND NOT EXISTS (SELECT FROM {schema}.lease l WHERE l.id = t.id)
+          AND (SELECT l.epoch FROM {schema}.lease l WHERE l.id = t.id) IS NULL
         ORDER BY t.place LIMIT 100
     ) f
 ) head ON true
