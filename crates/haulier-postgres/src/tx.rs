@@ -155,7 +155,7 @@ impl PgStore {
     pub async fn wake(&self) -> Result<()> {
         self.inner.check_open()?;
         self.inner.hub.finished();
-        while crate::sweep::sweep(&self.inner, limits::ITEMS_MAX).await?.next.is_zero() {}
+        while crate::sweep::promote(&self.inner, limits::ITEMS_MAX).await?.next.is_zero() {}
         Ok(())
     }
 }

@@ -3,3 +3,4 @@
 mod functions;
 mod migrate;
 mod server;
+mod transactions;
