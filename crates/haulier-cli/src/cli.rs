@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     backup, bench, config, dead, dev, doctor, enqueue, export, generate, healthcheck, import,
-    queues, quickstart, restore, serve, tasks, verify, work, workers,
+    migrate, queues, quickstart, restore, serve, tasks, verify, work, workers,
 };
 
 const STYLES: Styles = Styles::styled()
@@ -69,6 +69,9 @@ pub enum Command {
     Bench(bench::Args),
     /// Check this machine and the server: disk, clock, limits, store
     Doctor(doctor::Args),
+    /// Bring Haulier's tables into a PostgreSQL database, take them back, or look at them
+    #[command(subcommand)]
+    Migrate(migrate::Verb),
     /// Check a data directory that no server uses, or a backup
     Verify(verify::Args),
     /// Take a backup of a running server, or of a data directory

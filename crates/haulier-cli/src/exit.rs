@@ -180,6 +180,19 @@ impl From<OpenError> for Failed {
     }
 }
 
+/// As a server that cannot open the same store.
+impl From<haulier::store::OpenError> for Failed {
+    fn from(error: haulier::store::OpenError) -> Self {
+        let exit = Exit::from_number(haulier_server::run::store_exit_code(&error));
+        let error = Error::from(error);
+        let what = match root(&error) {
+            Some(cause) => format!("{error} ({cause})"),
+            None => error.to_string(),
+        };
+        Self::new(exit, what)
+    }
+}
+
 /// The codes are those of a directory in the same state.
 impl From<BackupError> for Failed {
     fn from(error: BackupError) -> Self {

@@ -58,6 +58,7 @@ async fn run(command: Command) -> Result<Exit> {
         Command::Workers(verb) => verb.run().await,
         Command::Bench(args) => args.run(clock).await,
         Command::Doctor(args) => args.run(clock).await,
+        Command::Migrate(verb) => verb.run().await,
         Command::Verify(args) => args.run(),
         Command::Backup(args) => args.run().await,
         Command::Restore(args) => args.run(&*clock).await,

@@ -10,9 +10,11 @@ CREATE TABLE {schema}.meta (
     one          boolean PRIMARY KEY DEFAULT true CHECK (one),
     -- The upper half of every epoch. Raised when the database is another one than before.
     generation   integer NOT NULL DEFAULT 1,
-    -- Which database this was at the last start: its system identifier and timeline.
+    -- Which database this was when it was looked at last: its system identifier and own number, its
+    -- timeline, and when its server was started.
     system_id    text,
     timeline     integer,
+    started      bigint,
     -- The calendar as the last sweep read it. It never goes back.
     wall         bigint NOT NULL DEFAULT 0,
     -- How far the calendar has jumped ahead, all in all: leases do not follow it.

@@ -59,10 +59,7 @@ pub enum StartError {
     #[error(transparent)]
     Store(#[from] OpenError),
     /// The store had to stop: nothing is acknowledged any more.
-    #[error(
-        "the store had to stop: {0}; check the disk, then start again: what was acknowledged is \
-         safe"
-    )]
+    #[error("the store had to stop: {0}; {hint}", hint = fatal_hint(.0))]
     Failed(Fatal),
     /// Something that a server cannot do without is missing.
     #[error(transparent)]
@@ -73,6 +70,15 @@ pub enum StartError {
     /// Serving ended by itself.
     #[error("serving failed: {0}")]
     Serving(io::Error),
+}
+
+fn fatal_hint(fatal: &Fatal) -> &'static str {
+    match fatal {
+        Fatal::Write(_) | Fatal::Damaged(_) => {
+            "check the disk, then start again: what was acknowledged is safe"
+        }
+        Fatal::Refused(_) => "mend that, then start again",
+    }
 }
 
 fn listen_hint(error: &io::Error) -> &'static str {
@@ -92,7 +98,8 @@ pub const fn exit_code(error: &StartError) -> u8 {
         StartError::Config(_)
         | StartError::NotLoopback(_)
         | StartError::BelowClass { .. }
-        | StartError::Listen { .. } => 78,
+        | StartError::Listen { .. }
+        | StartError::Failed(Fatal::Refused(_)) => 78,
         StartError::Store(error) => store_exit_code(error),
         StartError::Failed(Fatal::Damaged(_)) => 65,
         StartError::Failed(Fatal::Write(_)) | StartError::Closing(_) | StartError::Serving(_) => 74,
@@ -106,6 +113,7 @@ pub const fn store_exit_code(error: &OpenError) -> u8 {
         OpenError::Url(_) | OpenError::Refused(_) => 78,
         OpenError::Damaged(_) => 65,
         OpenError::Io(_) => 74,
+        OpenError::Away(_) => 69,
     }
 }
 
@@ -128,6 +136,8 @@ impl Server {
         let options = StoreOptions {
             clock: Arc::clone(&clock),
             payload_bytes_max: config.payload_bytes_max,
+            min_durability: config.min_durability,
+            migrate: config.migrate,
             ..StoreOptions::default()
         };
         let own = store::open(config.store.as_str(), options).await?;

@@ -45,6 +45,8 @@ pub use sent::{ResultError, Sent};
 
 #[cfg(feature = "derive")]
 pub use haulier_derive::Task;
+#[cfg(feature = "postgres")]
+pub use haulier_postgres as postgres;
 
 /// What nearly every program uses.
 pub mod prelude {

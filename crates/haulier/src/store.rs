@@ -5,10 +5,8 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-#[cfg(not(all(feature = "memory", feature = "embedded")))]
-use haulier_core::Code;
 use haulier_core::limits::PAYLOAD_BYTES_DEFAULT;
-use haulier_core::{Clock, Error, Store, SystemClock};
+use haulier_core::{Clock, Code, Durability, Error, Store, SystemClock};
 
 #[cfg(feature = "embedded")]
 pub use haulier_embedded::Backup;
@@ -22,6 +20,11 @@ pub struct StoreOptions {
     pub payload_bytes_max: usize,
     /// Size of one file of the embedded store's log; `None` takes the store's default.
     pub segment_bytes: Option<usize>,
+    /// The weakest durability class that is opened. Asked of stores that others have set up; what a
+    /// weaker one would have to change is said in their words.
+    pub min_durability: Durability,
+    /// Whether a database without our tables, or with older ones, is given them.
+    pub migrate: bool,
 }
 
 impl Default for StoreOptions {
@@ -31,6 +34,8 @@ impl Default for StoreOptions {
             clock: Arc::new(SystemClock::new()),
             payload_bytes_max: PAYLOAD_BYTES_DEFAULT,
             segment_bytes: None,
+            min_durability: Durability::D0,
+            migrate: false,
         }
     }
 }
@@ -50,6 +55,8 @@ enum Engine {
     Memory,
     #[cfg(feature = "embedded")]
     Embedded(haulier_embedded::EmbeddedStore),
+    #[cfg(feature = "postgres")]
+    Postgres(haulier_postgres::PgStore),
 }
 
 /// Why an open store had to stop: nothing is acknowledged any more, and the process should end. The
@@ -60,6 +67,8 @@ pub enum Fatal {
     Write(String),
     /// Something that was durable is not there any more.
     Damaged(String),
+    /// What the store stands on does not keep any more what acknowledgements promise.
+    Refused(String),
 }
 
 /// Why a store could not be opened. Each keeps what is wrong and what to do next, for people.
@@ -74,9 +83,11 @@ pub enum OpenError {
     Damaged(Error),
     /// The file system refused.
     Io(Error),
+    /// What the store stands on cannot be reached, or not now.
+    Away(Error),
 }
 
-/// Opens the store that a URL names: `memory:` or `file:DIR`.
+/// Opens the store that a URL names: `memory:`, `file:DIR` or `postgres://HOST/DATABASE`.
 ///
 /// # Errors
 /// [`OpenError`], which keeps apart what a program may want to tell apart.
@@ -87,6 +98,7 @@ pub async fn open(url: &str, options: StoreOptions) -> Result<OpenStore, OpenErr
         #[cfg(not(feature = "memory"))]
         Some(("memory", "")) => Err(left_out("memory")),
         Some(("file", path)) if !path.is_empty() => open_file(path.to_owned(), options).await,
+        Some(("postgres" | "postgresql", _)) => open_postgres(url, options).await,
         Some((scheme, _)) => Err(unknown(scheme)),
         None => Err(unknown(url)),
     }
@@ -119,7 +131,42 @@ async fn open_file(_: String, _: StoreOptions) -> Result<OpenStore, OpenError> {
     Err(left_out("embedded"))
 }
 
+#[cfg(feature = "postgres")]
+async fn open_postgres(url: &str, options: StoreOptions) -> Result<OpenStore, OpenError> {
+    use haulier_postgres::{Options, PgStore};
+    let entropy = crate::system_entropy().map_err(OpenError::Url)?;
+    let mut database = Options::parse(url, entropy)
+        .map_err(OpenError::Url)?
+        .with_payload_bytes_max(options.payload_bytes_max);
+    database.clock = options.clock;
+    database.class = database.class.max(options.min_durability);
+    let opened = if options.migrate {
+        PgStore::migrate_and_open(database).await
+    } else {
+        PgStore::open(database).await
+    };
+    let store = opened?;
+    Ok(OpenStore { store: Arc::new(store.clone()), engine: Engine::Postgres(store) })
+}
+
+#[cfg(not(feature = "postgres"))]
+#[expect(clippy::unused_async, reason = "opening takes its time with the feature `postgres`")]
+async fn open_postgres(_: &str, _: StoreOptions) -> Result<OpenStore, OpenError> {
+    Err(left_out("postgres"))
+}
+
 impl OpenStore {
+    /// The store in PostgreSQL behind it, for what only a database can do: see
+    /// [`crate::postgres`]. `None` if it is another one.
+    #[cfg(feature = "postgres")]
+    pub fn postgres(&self) -> Option<&haulier_postgres::PgStore> {
+        match &self.engine {
+            Engine::Postgres(store) => Some(store),
+            #[cfg(any(feature = "memory", feature = "embedded"))]
+            _ => None,
+        }
+    }
+
     /// Is ready when the store can go on no longer; never for a store that cannot fail so.
     pub fn failed(&self) -> Pin<Box<dyn Future<Output = Fatal> + Send>> {
         match self.engine {
@@ -127,6 +174,11 @@ impl OpenStore {
             Engine::Memory => Box::pin(std::future::pending()),
             #[cfg(feature = "embedded")]
             Engine::Embedded(ref store) => {
+                let failed = store.failed();
+                Box::pin(async move { Fatal::from(failed.await) })
+            }
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(ref store) => {
                 let failed = store.failed();
                 Box::pin(async move { Fatal::from(failed.await) })
             }
@@ -142,10 +194,15 @@ impl OpenStore {
         match self.engine {
             #[cfg(feature = "memory")]
             Engine::Memory => Err(Error::new(
-                haulier_core::Code::NotSupported,
+                Code::NotSupported,
                 "a store in memory has no backup; export its tasks instead: haulier export",
             )),
             Engine::Embedded(ref store) => store.backup().await,
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => Err(Error::new(
+                Code::NotSupported,
+                "a store in PostgreSQL is backed up with its database: pg_dump or pg_basebackup",
+            )),
         }
     }
 
@@ -154,7 +211,7 @@ impl OpenStore {
     /// # Errors
     /// What the store says; what it acknowledged is safe even so.
     #[cfg_attr(
-        not(feature = "embedded"),
+        not(any(feature = "embedded", feature = "postgres")),
         expect(clippy::unused_async, reason = "memory has nothing to wait for")
     )]
     pub async fn close(&self) -> haulier_core::Result<()> {
@@ -163,11 +220,13 @@ impl OpenStore {
             Engine::Memory => Ok(()),
             #[cfg(feature = "embedded")]
             Engine::Embedded(ref store) => store.close().await,
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(ref store) => store.close().await,
         }
     }
 }
 
-#[cfg(not(all(feature = "memory", feature = "embedded")))]
+#[cfg(not(all(feature = "memory", feature = "embedded", feature = "postgres")))]
 fn left_out(feature: &str) -> OpenError {
     OpenError::Url(Error::new(
         Code::NotSupported,
@@ -181,16 +240,20 @@ fn unknown(scheme: &str) -> OpenError {
         "url",
         format!(
             "{shown:?} names no store; known are memory:, file:DIR as in file:/var/lib/haulier, \
-             and, for clients, http://HOST:7420 and https://HOST:7420"
+             postgres://USER@HOST/DATABASE and, for clients, http://HOST:7420 and https://HOST:7420"
         ),
     ))
 }
 
 impl OpenError {
     fn error(&self) -> &Error {
-        let (Self::Url(error) | Self::Refused(error) | Self::Damaged(error) | Self::Io(error)) =
-            self;
-        error
+        match self {
+            Self::Url(error)
+            | Self::Refused(error)
+            | Self::Damaged(error)
+            | Self::Io(error)
+            | Self::Away(error) => error,
+        }
     }
 }
 
@@ -230,7 +293,7 @@ impl From<haulier_embedded::OpenError> for OpenError {
 
 impl fmt::Display for Fatal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Write(why) | Self::Damaged(why)) = self;
+        let (Self::Write(why) | Self::Damaged(why) | Self::Refused(why)) = self;
         f.write_str(why)
     }
 }
@@ -244,6 +307,28 @@ impl From<haulier_embedded::Fatal> for Fatal {
         match fatal {
             haulier_embedded::Fatal::Write(_) => Self::Write(text),
             haulier_embedded::Fatal::Damaged(_) => Self::Damaged(text),
+        }
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl From<haulier_postgres::OpenError> for OpenError {
+    fn from(error: haulier_postgres::OpenError) -> Self {
+        use haulier_postgres::OpenError as Postgres;
+        match error {
+            Postgres::Options(error) => Self::Url(error),
+            Postgres::Refused(error) => Self::Refused(error),
+            Postgres::Away(error) => Self::Away(error),
+        }
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl From<haulier_postgres::Fatal> for Fatal {
+    fn from(fatal: haulier_postgres::Fatal) -> Self {
+        match fatal {
+            haulier_postgres::Fatal::Damaged(why) => Self::Damaged(why),
+            haulier_postgres::Fatal::Refused(why) => Self::Refused(why),
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod export;
 pub mod generate;
 pub mod healthcheck;
 pub mod import;
+pub mod migrate;
 pub mod queues;
 pub mod quickstart;
 pub mod restore;

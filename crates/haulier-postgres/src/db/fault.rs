@@ -14,13 +14,42 @@ pub(crate) enum Failed {
     Db(tokio_postgres::Error),
     /// The same, while the transaction's end was on the way: it may have been kept.
     Ending(tokio_postgres::Error),
+    /// The database has not answered for longer than anything takes: it, or the way to it, stands
+    /// still.
+    Late {
+        /// Whether the transaction's end was on the way.
+        ending: bool,
+    },
     /// The body itself gave up: nothing is kept, and this is the answer.
     Abort(Error),
     /// The body wants to begin again, as if the database had undone it.
     Again,
 }
 
+/// How long any answer may take. A database that stands still must not hold its callers for ever;
+/// one that only works hard must not be given up.
+const ANSWER_MAX: Duration = Duration::from_secs(15);
+
+/// An answer, or that it does not come. What was sent is still on its way.
+pub(super) async fn in_time<T>(
+    asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, Failed> {
+    match tokio::time::timeout(ANSWER_MAX, asked).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Failed::Late { ending: false }),
+    }
+}
+
 impl Failed {
+    /// The same, while the transaction's end was on the way.
+    pub(super) fn ending(self) -> Self {
+        match self {
+            Self::Db(error) => Self::Ending(error),
+            Self::Late { .. } => Self::Late { ending: true },
+            other => other,
+        }
+    }
+
     /// What it means in somebody else's transaction. It is never tried again here: that is for
     /// whoever began it.
     pub(crate) fn told(self, verb: &str) -> Error {
@@ -74,6 +103,20 @@ pub(crate) fn judge(verb: &str, failed: Failed) -> Verdict {
             Code::Unavailable,
             format!("{verb}: others changed the same tasks again and again; try again later"),
         )),
+        Failed::Late { ending: false } => Verdict::Tell(
+            Error::new(
+                Code::Unavailable,
+                format!("{verb}: the database does not answer; try again later"),
+            )
+            .retry_after(Duration::from_secs(1)),
+        ),
+        Failed::Late { ending: true } => Verdict::Tell(Error::new(
+            Code::UnknownOutcome,
+            format!(
+                "{verb}: the database does not answer; it may happen yet, and asking again with \
+                 the same ids is safe"
+            ),
+        )),
         Failed::Db(error) => answered(verb, error, false),
         Failed::Ending(error) => answered(verb, error, true),
     }
@@ -111,7 +154,8 @@ fn answered(verb: &str, error: tokio_postgres::Error, ending: bool) -> Verdict {
 
 /// A state that goes away by itself, so that another connection may do better.
 fn is_passing(state: &SqlState) -> bool {
-    state.code().starts_with("57P") || state.code().starts_with("08")
+    let code = state.code();
+    code.starts_with("57P") || code.starts_with("08") || code == "25P03"
 }
 
 /// The server's complaint, with what to do next.

@@ -6,6 +6,7 @@
 //! is [`haulier_core::Code::UnknownOutcome`], and only that.
 
 mod fault;
+mod identity;
 mod pool;
 mod sql;
 mod tls;
@@ -18,11 +19,13 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
 pub(crate) use fault::Failed;
+pub(crate) use identity::Met;
 pub(crate) use pool::Messages;
 pub(crate) use sql::{Sql, sql};
 pub(crate) use transaction::Tx;
 
 use crate::options::Options;
+use fault::in_time;
 use pool::Pool;
 use sql::{On, Ready, Texts};
 use transaction::Open;
@@ -122,12 +125,12 @@ impl Db {
         loop {
             let connection = self.pool.get().await?;
             let on = On::Ours(&connection);
-            let failed = match self.texts.ready(on, sql, false).await {
+            let failed = match in_time(self.texts.ready(on, sql, false)).await {
                 Ok(ready) => match ask(access, on, ready, params).await {
                     Ok(rows) => return Ok(rows),
                     Err(failed) => failed,
                 },
-                Err(error) => Failed::Db(error),
+                Err(failed) => failed,
             };
             drop(connection);
             tries.again(verb, failed).await?;
@@ -150,6 +153,12 @@ impl Db {
         self.texts.replace(text)
     }
 
+    /// Looks which database this is. From then on every new connection does so, too, and the
+    /// generation is raised before anything is asked of another one.
+    pub(crate) async fn meet(&self) -> Result<Met> {
+        self.pool.meet().await
+    }
+
     /// Connections are closed; later calls fail.
     pub(crate) fn close(&self) {
         self.pool.close();
@@ -164,10 +173,10 @@ async fn ask(
     params: Params<'_>,
 ) -> Result<Vec<Row>, Failed> {
     if access == Access::Read {
-        return Ok(ready.query(on, params).await?);
+        return in_time(ready.query(on, params)).await;
     }
     fault::before_commit()?;
-    let rows = ready.query(on, params).await.map_err(Failed::Ending)?;
+    let rows = in_time(ready.query(on, params)).await.map_err(Failed::ending)?;
     fault::after_commit()?;
     Ok(rows)
 }

@@ -23,6 +23,7 @@ use tokio_postgres::{AsyncMessage, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::fault::{self, Failed, Verdict};
+use super::identity::{Known, Met};
 use super::tls;
 use crate::options::Options;
 
@@ -48,6 +49,8 @@ pub(super) struct Pool {
     tls: MakeRustlsConnect,
     waiters: Semaphore,
     gate: Arc<Gate>,
+    known: Arc<Known>,
+    schema: String,
 }
 
 impl fmt::Debug for Pool {
@@ -70,7 +73,14 @@ impl Pool {
             entropy: Arc::clone(&options.entropy),
         });
         let settings = if options.prepare { SETTINGS } else { "" };
-        let connect = Paced { tls: tls.clone(), gate: Arc::clone(&gate), settings };
+        let (known, schema) = (Arc::<Known>::default(), format!("\"{}\"", options.schema));
+        let connect = Paced {
+            tls: tls.clone(),
+            gate: Arc::clone(&gate),
+            settings,
+            known: Arc::clone(&known),
+            schema: schema.clone(),
+        };
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(options.config.clone(), connect, recycling);
         let timeout = Some(options.connect_timeout());
@@ -82,7 +92,7 @@ impl Pool {
             .build()
             .map_err(|error| Error::internal("the pool cannot be made").caused_by(error))?;
         let waiters = Semaphore::new(options.pool * (1 + WAITERS_A_CONNECTION));
-        Ok(Self { made, config: options.config.clone(), tls, waiters, gate })
+        Ok(Self { made, config: options.config.clone(), tls, waiters, gate, known, schema })
     }
 
     /// A connection, as soon as one is free.
@@ -120,6 +130,13 @@ impl Pool {
 
     pub(super) fn tries(&self) -> Tries<'_> {
         Tries { gate: &self.gate, done: 0 }
+    }
+
+    /// Looks which database this is, for the first time; see [`Known`].
+    pub(super) async fn meet(&self) -> Result<Met> {
+        let connection = self.get().await?;
+        let met = self.known.meet(&connection, &self.schema).await;
+        met.map_err(|error| Failed::from(error).told("looking which database this is"))
     }
 
     pub(super) fn close(&self) {
@@ -211,6 +228,8 @@ struct Paced {
     tls: MakeRustlsConnect,
     gate: Arc<Gate>,
     settings: &'static str,
+    known: Arc<Known>,
+    schema: String,
 }
 
 type Connected = Result<(Client, JoinHandle<()>), tokio_postgres::Error>;
@@ -227,6 +246,10 @@ impl Connect for Paced {
                 }
             });
             client.batch_execute(self.settings).await?;
+            // It may lead to another database than the last one did.
+            if self.known.is_some() {
+                self.known.meet(&client, &self.schema).await?;
+            }
             Ok((client, driver))
         })
     }

@@ -17,8 +17,15 @@ use haulier_core::Error as CoreError;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_postgres::{Client, Error, Row};
 
+use super::fault::in_time;
 use super::sql::{On, Ready, Sql, Texts};
 use super::{Access, Failed, Params, fault};
+
+/// Whoever stands still in it, with its locks, holds up the others no longer than that; a proxy
+/// would hand a setting of the session to somebody else.
+const WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+    SET LOCAL idle_in_transaction_session_timeout = '3s'";
+const READ: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY";
 
 /// A transaction of ours, until it ends.
 #[derive(Debug)]
@@ -91,16 +98,18 @@ impl Open {
         let connection = &self.inner.connection;
         if !self.inner.ended.swap(true, Ordering::Relaxed) && !connection.is_closed() {
             // A connection that fails here is undone by the server.
-            let _undone = connection.batch_execute("ROLLBACK").await.is_ok();
+            let _undone = in_time(connection.batch_execute("ROLLBACK")).await.is_ok();
         }
     }
 
     /// Whatever fails after the end was sent may have been kept, unless it only read.
     pub(super) fn judge(&self, failed: Failed) -> Failed {
-        let may_be_kept = self.inner.writes && self.inner.ended.load(Ordering::Relaxed);
+        if self.inner.writes && self.inner.ended.load(Ordering::Relaxed) {
+            return failed.ending();
+        }
         match failed {
-            Failed::Db(error) | Failed::Ending(error) if may_be_kept => Failed::Ending(error),
             Failed::Ending(error) => Failed::Db(error),
+            Failed::Late { .. } => Failed::Late { ending: false },
             other => other,
         }
     }
@@ -116,8 +125,16 @@ impl Inner {
         }
         fault::before_commit()?;
         self.ended.store(true, Ordering::Relaxed);
-        sent(self.connection.batch_execute("COMMIT"), turn).await.map_err(Failed::Ending)?;
+        let ended = in_time(sent(self.connection.batch_execute("COMMIT"), turn)).await;
+        ended.map_err(Failed::ending)?;
         fault::after_commit()
+    }
+
+    fn note<T>(&self, answer: Result<T, Failed>) -> Result<T, Failed> {
+        if answer.is_err() {
+            self.broken.store(true, Ordering::Relaxed);
+        }
+        answer
     }
 }
 
@@ -170,25 +187,23 @@ impl<'a> Tx<'a> {
         &self,
         sql: Sql,
         ask: impl AsyncFnOnce(Ready) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    ) -> Result<T, Failed> {
         let Holder::Ours(inner) = &self.on else {
-            return ask(self.texts.ready(self.on(), sql, true).await?).await;
+            return Ok(ask(self.texts.ready(self.on(), sql, true).await?).await?);
         };
-        let turn = inner.turn.lock().await;
-        let answer = match self.texts.ready(self.on(), sql, true).await {
-            Ok(ready) => sent(ask(ready), turn).await,
-            Err(error) => Err(error),
-        };
-        if answer.is_err() {
-            inner.broken.store(true, Ordering::Relaxed);
-        }
-        answer
+        // On the heap: it is in the middle of every verb's future, several times.
+        let answer = Box::pin(in_time(async {
+            let turn = inner.turn.lock().await;
+            let ready = self.texts.ready(self.on(), sql, true).await?;
+            sent(ask(ready), turn).await
+        }));
+        inner.note(answer.await)
     }
 
     /// Asks for rows. Several calls that are polled together (`futures_util::join!`) travel
     /// together, in their order.
     pub(crate) async fn query(&self, sql: Sql, params: Params<'_>) -> Result<Vec<Row>, Failed> {
-        Ok(self.run(sql, async |ready| ready.query(self.on(), params).await).await?)
+        self.run(sql, async |ready| ready.query(self.on(), params).await).await
     }
 
     /// Asks for the one row that there must be.
@@ -205,7 +220,7 @@ impl<'a> Tx<'a> {
 
     /// Changes something; how many rows it changed.
     pub(crate) async fn execute(&self, sql: Sql, params: Params<'_>) -> Result<u64, Failed> {
-        Ok(self.run(sql, async |ready| ready.execute(self.on(), params).await).await?)
+        self.run(sql, async |ready| ready.execute(self.on(), params).await).await
     }
 
     /// Runs a text of several statements, with `{schema}` in it.
@@ -216,9 +231,6 @@ impl<'a> Tx<'a> {
         };
         let turn = inner.turn.lock().await;
         let answer = sent(client.batch_execute(&self.texts.replace(text)), turn).await;
-        if answer.is_err() {
-            inner.broken.store(true, Ordering::Relaxed);
-        }
-        Ok(answer?)
+        inner.note(answer.map_err(Failed::from))
     }
 }

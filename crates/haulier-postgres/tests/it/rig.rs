@@ -77,15 +77,15 @@ impl Rig for PgRig {
     }
 
     fn queue(&self) -> Arc<dyn Queue> {
-        Arc::new(self.synced())
+        self.synced(self.store.clone())
     }
 
     fn inspect(&self) -> Arc<dyn Inspect> {
-        Arc::new(self.synced())
+        self.synced(self.store.clone())
     }
 
     fn control(&self) -> Arc<dyn Control> {
-        Arc::new(self.synced())
+        self.synced(self.store.clone())
     }
 
     fn clock(&self) -> ManualClock {
@@ -106,28 +106,34 @@ impl Rig for PgRig {
 }
 
 impl PgRig {
-    fn synced(&self) -> Synced {
-        Synced { store: self.store.clone(), hand: Arc::clone(&self.hand) }
+    /// The store itself.
+    pub fn store(&self) -> PgStore {
+        self.store.clone()
+    }
+
+    /// Something that leads to the store; before each call the database's clock is set.
+    pub fn synced<S>(&self, inner: S) -> Arc<Synced<S>> {
+        Arc::new(Synced { inner, hand: Arc::clone(&self.hand) })
     }
 }
 
-/// The store; before each call the database's clock is set.
+/// Whatever leads to the store, with the database's clock set before each call.
 #[derive(Debug)]
-struct Synced {
-    store: PgStore,
+pub struct Synced<S> {
+    inner: S,
     hand: Arc<Hand>,
 }
 
-impl Synced {
-    async fn now(&self) -> &PgStore {
+impl<S> Synced<S> {
+    async fn now(&self) -> &S {
         self.hand.set(Duration::ZERO).await;
-        &self.store
+        &self.inner
     }
 }
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
-impl Queue for Synced {
+impl<S: Queue> Queue for Synced<S> {
     async fn enqueue(&self, tasks: Vec<NewTask>) -> Result<Vec<Enqueued>> {
         self.now().await.enqueue(tasks).await
     }
@@ -144,13 +150,13 @@ impl Queue for Synced {
         self.now().await.settle(ends).await
     }
     fn capabilities(&self) -> Capabilities {
-        self.store.capabilities()
+        self.inner.capabilities()
     }
 }
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
-impl Inspect for Synced {
+impl<S: Inspect> Inspect for Synced<S> {
     async fn get(
         &self,
         ids: Vec<TaskId>,
@@ -172,7 +178,7 @@ impl Inspect for Synced {
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
-impl Control for Synced {
+impl<S: Control> Control for Synced<S> {
     async fn cancel(&self, ids: Vec<TaskId>) -> Result<Vec<Changed>> {
         self.now().await.cancel(ids).await
     }

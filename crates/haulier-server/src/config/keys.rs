@@ -35,7 +35,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "store",
-        allowed: "file:DIRECTORY or memory:",
+        allowed: "file:DIRECTORY, postgres://USER@HOST/DATABASE or memory:",
         help: "Where tasks are kept.",
         set: |config, text| {
             let has_scheme = text.split_once(':').is_some_and(|(scheme, _)| !scheme.is_empty());
@@ -57,6 +57,16 @@ pub const KEYS: &[Key] = &[
             Ok(())
         },
         get: |config| config.min_durability.to_string(),
+    },
+    Key {
+        name: "migrate",
+        allowed: "true or false",
+        help: "Whether a database is given Haulier's tables, or newer ones, at the start.",
+        set: |config, text| {
+            config.migrate = text.parse().map_err(|_| "neither true nor false".to_owned())?;
+            Ok(())
+        },
+        get: |config| config.migrate.to_string(),
     },
     Key {
         name: "payload_bytes_max",

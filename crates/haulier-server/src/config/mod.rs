@@ -31,6 +31,8 @@ pub struct Config {
     pub store: StoreUrl,
     /// The weakest durability class that the store may have; below it the server does not start.
     pub min_durability: Durability,
+    /// Whether a database that has no tables of ours, or older ones, is given them at the start.
+    pub migrate: bool,
     /// Largest payload or result accepted, in bytes.
     pub payload_bytes_max: usize,
     /// How long running calls and streams may take to end once the server was told to stop.
@@ -47,6 +49,7 @@ impl Default for Config {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT),
             store: StoreUrl("file:./haulier-data".to_owned()),
             min_durability: Durability::D0,
+            migrate: false,
             payload_bytes_max: limits::PAYLOAD_BYTES_DEFAULT,
             drain_timeout: Duration::from_secs(25),
             log_format: LogFormat::Auto,
