@@ -157,7 +157,7 @@ fn count(number: usize, what: &str) -> String {
 pub async fn up(options: &Options) -> Result<Vec<&'static Migration>, OpenError> {
     let place = options.place();
     let (schema, place) = (options.schema.as_str(), place.as_str());
-    let changed = change(options, async move |tx: Tx<'static>| {
+    let changed = change(options, |tx| async move {
         let row = tx.one(sql!("migrate_schema"), &[&schema]).await?;
         if !row.try_get::<_, bool>("schema")? {
             tx.batch("CREATE SCHEMA {schema}").await?;
@@ -188,7 +188,7 @@ pub async fn up(options: &Options) -> Result<Vec<&'static Migration>, OpenError>
 pub async fn down(options: &Options, to: i32) -> Result<Vec<&'static Migration>, OpenError> {
     let place = options.place();
     let (schema, place) = (options.schema.as_str(), place.as_str());
-    let changed = change(options, async move |tx: Tx<'static>| {
+    let changed = change(options, |tx| async move {
         let row = tx.one(sql!("migrate_schema"), &[&schema]).await?;
         if !row.try_get::<_, bool>("tables")? {
             return Ok(Vec::new());
@@ -273,9 +273,10 @@ async fn read(tx: &Tx<'_>) -> Result<Status, Failed> {
 type Row<'a> = crate::db::Params<'a>;
 
 /// One transaction, in which nobody else migrates the same schema.
-async fn change<F>(options: &Options, body: F) -> Result<Vec<&'static Migration>, OpenError>
+async fn change<F, Fut>(options: &Options, body: F) -> Result<Vec<&'static Migration>, OpenError>
 where
-    F: AsyncFn(Tx<'static>) -> Result<Vec<&'static Migration>, Failed>,
+    F: Fn(Tx<'static>) -> Fut,
+    Fut: Future<Output = Result<Vec<&'static Migration>, Failed>>,
 {
     let db = Db::new(options).map_err(OpenError::Options)?;
     let (schema, body) = (options.schema.as_str(), &body);

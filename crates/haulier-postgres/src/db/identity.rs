@@ -3,8 +3,8 @@
 //!
 //! A promoted standby has another timeline, a restored dump another number, a restored copy another
 //! start: each may have lost deliveries that were handed out, so their epochs must not come again.
-//! Whoever sees that a database is not the one it was raises the generation, before anything else is
-//! asked of it. The new generation is the time, so that two restores of one backup differ.
+//! Whoever sees that a database is not the one it was raises the generation, before anything else
+//! is asked of it. The new generation is the time, so that two restores of one backup differ.
 
 use std::sync::{Mutex, PoisonError};
 
