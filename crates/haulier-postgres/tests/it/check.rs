@@ -120,7 +120,8 @@ async fn the_class_is_what_commits_wait_for_and_less_than_demanded_is_refused() 
     let options = migrated("&class=D1&options=-c%20synchronous_commit%3Doff").await;
     let store = PgStore::open(options.clone()).await.must();
     assert_eq!(store.capabilities().durability, Durability::D1);
-    let demanding = Options { class: Durability::D2, ..options };
+    let mut demanding = options;
+    demanding.class = Durability::D2;
     let said = refusal(demanding).await;
     assert!(said.contains("set synchronous_commit = on"), "{said}");
 }

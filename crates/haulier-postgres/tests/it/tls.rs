@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use haulier_conformance::prelude::Must;
 use haulier_core::SeededEntropy;
-use haulier_postgres::{OpenError, Options, PgStore, migrate};
+use haulier_postgres::{OpenError, Options, PgStore};
 use haulier_sim::nemesis::PgServer;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
