@@ -207,7 +207,9 @@ impl Slice<'_> {
         let Time { wall, slip, leases } = due.time;
         let silent = |at: i64| leases.saturating_sub(at) >= NODE_HEARD_EVERY;
         let since = self.memory.failing.unwrap_or(self.began);
-        let away = seen.gap() > GAP && span(now.saturating_sub(since)) > GAP;
+        // Nobody has swept for long, and not because nobody tried.
+        let unswept = leases.saturating_sub(seen.leases);
+        let away = unswept > GAP && span(now.saturating_sub(since)) > GAP;
         if !due.time.is_news(seen) && !due.heard_at.is_none_or(silent) && !away {
             return Ok(true);
         }

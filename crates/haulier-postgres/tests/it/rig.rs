@@ -54,7 +54,7 @@ impl Hand {
     }
 
     /// What the test's clock will show after this long is what the database's shows from now on.
-    async fn set(&self, ahead: Duration) {
+    pub async fn set(&self, ahead: Duration) {
         let wall = self.clock.wall().after(ahead);
         if *self.shown.lock().unwrap_or_else(PoisonError::into_inner) == wall {
             return;
