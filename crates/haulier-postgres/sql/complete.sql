@@ -1,3 +1,7 @@
+-- `= ANY (ARRAY[..])` leaves the planner one way only, here and elsewhere: a probe of the index for
+-- each task. With `=` it may choose, while a table is small, to compare all with all, and a plan is
+-- kept for long.
+--
 -- Completes tasks that run and were not called off. `finish` is base + place: so all completions of
 -- a call stand in its order. Places come back only if some were left out.
 WITH now AS MATERIALIZED (

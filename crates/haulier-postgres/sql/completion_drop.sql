@@ -10,4 +10,4 @@ FROM (
     ) AS first
     FROM unnest($2::int[], $3::bigint[]) AS given (queue, finish)
 ) of
-WHERE c.queue = of.queue AND c.first = of.first
+WHERE c.queue = of.queue AND c.first = ANY (ARRAY[of.first])

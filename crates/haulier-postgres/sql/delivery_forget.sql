@@ -6,4 +6,4 @@ USING (
     ) AS oldest
     FROM unnest($1::uuid[]) AS given (task)
 ) kept
-WHERE d.task = kept.task AND d.epoch < kept.oldest
+WHERE d.task = ANY (ARRAY[kept.task]) AND d.epoch < kept.oldest

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use haulier_core::{Enqueued, Error, Result, State, TaskId};
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use super::Given;
@@ -33,7 +34,11 @@ pub(super) async fn insert<'a>(
             &columns.payloads,
             &columns.content_types,
         ];
-        inner.db.write_one("enqueue", sql!("enqueue_bare"), params).await?
+        match inner.db.write_one("enqueue", sql!("enqueue_bare"), params).await {
+            // Somebody else stores one of them at this moment: nothing was stored, so look.
+            Err(error) if is_race(&error) => return Ok(given.to_vec()),
+            rows => rows?,
+        }
     } else {
         let all = All { wall: None, unlimited: true, columns, more: More::of(given) };
         inner.db.write_one("enqueue", sql!("enqueue"), &all.params()).await?
@@ -51,6 +56,12 @@ pub(super) async fn insert<'a>(
         }
     }
     Ok(left)
+}
+
+fn is_race(error: &Error) -> bool {
+    let source = std::error::Error::source(error);
+    let source = source.and_then(|source| source.downcast_ref::<tokio_postgres::Error>());
+    source.and_then(tokio_postgres::Error::code) == Some(&SqlState::UNIQUE_VIOLATION)
 }
 
 /// What came into line, and, unless everything was stored as an available task, what was stored.

@@ -1,8 +1,10 @@
 //! The contract on a real PostgreSQL, which these tests start themselves.
 
+mod contract;
 mod functions;
 mod looks;
 mod migrate;
+mod plain;
 mod rig;
 mod server;
 mod sweeps;
