@@ -86,6 +86,9 @@ impl Pool {
         let timeout = Some(options.connect_timeout());
         let made = deadpool_postgres::Pool::builder(manager)
             .max_size(options.pool)
+            // The one that was used last: a few connections with everything prepared, instead of
+            // many of which each has to prepare it first.
+            .queue_mode(deadpool_postgres::QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .wait_timeout(timeout)
             .create_timeout(timeout)
