@@ -135,6 +135,22 @@ impl Client {
         self.0.control.clone().ok_or_else(|| not_offered("be controlled"))
     }
 
+    /// The store in PostgreSQL behind, for tasks in an application's own transactions.
+    ///
+    /// # Errors
+    /// [`Code::NotSupported`] if the client is connected to something else.
+    #[cfg(feature = "postgres")]
+    pub fn postgres(&self) -> Result<haulier_postgres::PgStore> {
+        let store = self.0.store.as_ref().and_then(OpenStore::postgres);
+        store.cloned().ok_or_else(|| {
+            Error::new(
+                Code::NotSupported,
+                "this client is not connected to postgres://…; to hand tasks over in your own \
+                 transactions beside a server, open a PgStore on the server's database",
+            )
+        })
+    }
+
     /// The client's source of time.
     pub fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.0.clock)
