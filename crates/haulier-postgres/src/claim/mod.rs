@@ -18,6 +18,8 @@ mod attempt;
 mod claimer;
 mod desk;
 mod share;
+#[cfg(test)]
+mod tests;
 mod track;
 mod tracks;
 mod walk;

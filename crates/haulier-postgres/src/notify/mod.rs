@@ -23,7 +23,8 @@ const TICK_DEAF: Duration = Duration::from_millis(250);
 /// How long whoever waits relies on news, before looking by himself; never the same twice, so that
 /// servers do not look together.
 pub(crate) fn tick(inner: &Inner) -> Duration {
-    let most = if inner.hub.listens() { TICK } else { TICK_DEAF };
+    let own = if inner.hub.listens() { TICK } else { TICK_DEAF };
+    let most = inner.options.poll.unwrap_or(own);
     let less = u64::try_from(most.as_micros() / 10).unwrap_or_default();
     most.saturating_sub(Duration::from_micros(inner.entropy.up_to(less)))
 }
