@@ -1,5 +1,6 @@
 //! The contract on a real PostgreSQL, which these tests start themselves.
 
+mod claims;
 mod contract;
 mod functions;
 mod looks;
