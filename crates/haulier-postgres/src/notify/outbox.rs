@@ -152,7 +152,9 @@ mod tests {
         let outbox = Outbox::new(true);
         let items =
             [Item::Queue(3, 17), Item::Full(4), Item::Worker(worker("host-1-a")), Item::Due];
-        items.into_iter().for_each(|item| outbox.put(item));
+        for item in items {
+            outbox.put(item);
+        }
         let payloads = outbox.take("me");
         assert_eq!(payloads, ["me;q 3 17;f 4;w host-1-a"]);
         assert!(read(&payloads[0], "me").is_empty());
@@ -164,7 +166,9 @@ mod tests {
     #[test]
     fn news_of_a_queue_is_merged_to_its_smallest_place() {
         let outbox = Outbox::new(true);
-        [9, 5, 7].into_iter().for_each(|place| outbox.put(Item::Queue(1, place)));
+        for place in [9, 5, 7] {
+            outbox.put(Item::Queue(1, place));
+        }
         assert_eq!(outbox.take(""), [";q 1 5"]);
     }
 
@@ -172,12 +176,16 @@ mod tests {
     fn too_much_news_becomes_a_word_to_look_at_everything() {
         let outbox = Outbox::new(true);
         let most = i32::try_from(ITEMS_MAX).unwrap();
-        (0..most).for_each(|queue| outbox.put(Item::Queue(queue, 1)));
+        for queue in 0..most {
+            outbox.put(Item::Queue(queue, 1));
+        }
         let payloads = outbox.take("me");
         assert!(payloads.iter().all(|payload| payload.len() <= PAYLOAD_BYTES_MAX));
         let items: usize = payloads.iter().map(|payload| read(payload, "you").len()).sum();
         assert_eq!(items, ITEMS_MAX);
-        (0..=most).for_each(|queue| outbox.put(Item::Queue(queue, 1)));
+        for queue in 0..=most {
+            outbox.put(Item::Queue(queue, 1));
+        }
         assert_eq!(outbox.take("me"), ["me;a"]);
     }
 
