@@ -2,13 +2,14 @@
 //! does beyond it. The first failure ends the run and names the command that repeats it.
 //!
 //! Artefacts are shared on purpose: lints and documentation use one set, tests, examples and guides
-//! another, and only quickstart builds for release, because it is what a stranger types first.
+//! another, and only quickstart builds for release, because it is what a stranger types first; the
+//! last step looks into that.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::metadata::{self, Metadata};
-use crate::{codegen, guides, loom, root, services, tidy};
+use crate::{codegen, guides, loom, release, root, services, tidy};
 
 /// Runs every step.
 pub fn run() -> Result<(), String> {
@@ -28,6 +29,7 @@ pub fn run() -> Result<(), String> {
         "RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked",
     )?;
     gate.command("quickstart", "cargo run --release --locked -- quickstart")?;
+    gate.step("release", "cargo xtask release", release::run)?;
     gate.report();
     Ok(())
 }
@@ -74,7 +76,7 @@ fn now() -> Instant {
 }
 
 /// Runs a command line of plain words in the repository's root; variables may stand before it.
-fn shell(line: &str) -> Result<(), String> {
+pub fn shell(line: &str) -> Result<(), String> {
     let mut words = line.split_whitespace().peekable();
     let variables: Vec<_> =
         std::iter::from_fn(|| words.next_if(|word| word.contains('='))?.split_once('=')).collect();

@@ -11,6 +11,7 @@ mod guides;
 mod loom;
 mod metadata;
 mod postgres;
+mod release;
 mod services;
 mod tidy;
 
@@ -21,11 +22,12 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test              everything that CI runs: format, lints, generated code, tidy, tests, documents,
-                    examples, guides, quickstart
+                    examples, guides, quickstart, release
   codegen           makes the protocol's code from its definitions; --check compares
   tidy              the house rules that no compiler checks: sizes, edges, licences, budgets, links
   guides            runs the shell blocks of the guides against a server of its own
   loom              every order of what threads do to the embedded store's inbox
+  release           what is shipped holds nothing that tests look into it with
   fuzz              feeds bytes to whatever reads them: [TARGET] [--seconds N], all for 60 s each if
                     left out
   campaign          what is too long for every push: seeds, crashes, faults, fuzzing; [--minutes N],
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["guides"] => guides::run(),
         ["loom"] => loom::run(),
+        ["release"] => release::run(),
         ["fuzz", rest @ ..] => fuzz::arguments(rest).and_then(|(only, time)| fuzz::run(only, time)),
         ["bench-postgres", rest @ ..] => {
             postgres::arguments(rest).and_then(|arguments| postgres::measure(&arguments))
