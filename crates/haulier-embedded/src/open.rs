@@ -40,6 +40,8 @@ pub struct Options {
     pub segment_bytes: usize,
     /// How much of what was enqueued lately is kept in memory, in bytes.
     pub cache_bytes_max: usize,
+    /// Most queues, and most kinds of tasks, that it knows.
+    pub queues_max: usize,
 }
 
 impl Options {
@@ -50,6 +52,7 @@ impl Options {
             payload_bytes_max: limits::PAYLOAD_BYTES_DEFAULT,
             segment_bytes: 64 * 1024 * 1024,
             cache_bytes_max: 64 * 1024 * 1024,
+            queues_max: limits::QUEUES_MAX,
         }
     }
 
@@ -112,6 +115,7 @@ pub fn open(disk: &Arc<dyn Disk>, options: Options, clerk: Clerk) -> Result<Read
     let Some(lock) = lock else { return Err(OpenError::Locked { place: disk.place("lock") }) };
     refuse_unfinished(&**disk)?;
     let mut engine = Engine::new(options.payload_bytes_max, options.cache_bytes_max);
+    engine.limit_names(options.queues_max);
     let mut replay = Replay { engine: &mut engine, context: Context::default() };
     let found = recover(&**disk, &mut replay)?;
     let mut found = match found {

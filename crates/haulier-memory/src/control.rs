@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use haulier_core::{
     Changed, Code, Error, Event, QueueName, QueueSettings, Refusal, Result, SettingsPatch,
-    State as TaskState, TaskId, limits,
+    State as TaskState, TaskId,
 };
 
 use crate::state::{Now, State};
@@ -88,8 +88,8 @@ impl State {
                 .map_or_else(QueueSettings::default, |line| line.settings.clone()));
         }
         let known = self.index.lines.contains_key(queue);
-        if !known && self.index.lines.len() >= limits::QUEUES_MAX {
-            let message = format!("the store has {} queues already", limits::QUEUES_MAX);
+        if !known && self.index.lines.len() >= self.queues_max {
+            let message = format!("the store has {} queues already", self.queues_max);
             return Err(Error::new(Code::StorageFull, message));
         }
         let line = self.index.line(queue);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use haulier_core::{
     Code, Durability, Enqueued, Epoch, NewTask, OnConflict, Refusal, Standing, Start, TaskId,
-    limits,
 };
 
 use crate::state::{Entry, Now, State};
@@ -86,12 +85,12 @@ impl State {
     /// Whether the queue has room, counting the place that a replaced task leaves.
     fn room_for(&self, new: &NewTask, replaced: Option<TaskId>) -> Result<(), Refusal> {
         let Some(line) = self.index.lines.get(&new.queue) else {
-            if self.index.lines.len() < limits::QUEUES_MAX {
+            if self.index.lines.len() < self.queues_max {
                 return Ok(());
             }
             return Err(Refusal::new(
                 Code::StorageFull,
-                format!("the store has {} queues already; use one of them", limits::QUEUES_MAX),
+                format!("the store has {} queues already; use one of them", self.queues_max),
             ));
         };
         let Some(most) = line.settings.max_tasks else { return Ok(()) };

@@ -89,6 +89,7 @@ pub(crate) struct Record {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub payload_bytes_max: usize,
+    pub queues_max: usize,
     /// Raised at every restart: the upper half of every epoch.
     pub generation: u32,
     pub tasks: BTreeMap<TaskId, Entry>,
@@ -183,7 +184,8 @@ impl Entry {
 impl State {
     /// An empty store in its first generation.
     pub fn new(payload_bytes_max: usize) -> Self {
-        Self { payload_bytes_max, generation: 1, ..Self::default() }
+        let queues_max = limits::QUEUES_MAX;
+        Self { payload_bytes_max, queues_max, generation: 1, ..Self::default() }
     }
 
     /// The next number of [`Entry::order`].
@@ -286,17 +288,24 @@ impl State {
 }
 
 /// Ids of tasks that are gone, so that a repeated enqueue stays harmless (I4).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Removed {
     ids: BTreeSet<TaskId>,
     oldest_first: VecDeque<(Timestamp, TaskId)>,
+    most: usize,
+}
+
+impl Default for Removed {
+    fn default() -> Self {
+        Self { ids: BTreeSet::new(), oldest_first: VecDeque::new(), most: limits::DEDUP_IDS_MAX }
+    }
 }
 
 impl Removed {
     fn remember(&mut self, id: TaskId, now: Timestamp) {
         self.ids.insert(id);
         self.oldest_first.push_back((now, id));
-        if self.oldest_first.len() > limits::DEDUP_IDS_MAX {
+        if self.oldest_first.len() > self.most {
             self.forget_oldest();
         }
     }
@@ -314,5 +323,21 @@ impl Removed {
         if let Some((_, id)) = self.oldest_first.pop_front() {
             self.ids.remove(&id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_the_limit_every_id_is_remembered_and_beyond_it_the_oldest_is_forgotten() {
+        let mut removed = Removed { most: 3, ..Removed::default() };
+        let id = |number: u8| TaskId::from_bytes([number; 16]);
+        let now = Timestamp(1_000);
+        (1..=3).for_each(|number| removed.remember(id(number), now));
+        assert!((1..=3).all(|number| removed.knows(id(number), now)));
+        removed.remember(id(4), now);
+        assert!(!removed.knows(id(1), now) && (2..=4).all(|number| removed.knows(id(number), now)));
     }
 }

@@ -46,6 +46,13 @@ impl MemoryStore {
         self
     }
 
+    /// Knows at most so many queues; [`limits::QUEUES_MAX`] if this is not called.
+    #[must_use]
+    pub fn with_queues_max(self, most: usize) -> Self {
+        self.shared.act(|state, _| state.queues_max = most);
+        self
+    }
+
     /// Does to the store what a restart of its process does to one that keeps its tasks. The
     /// generation rises, so every later epoch is larger than every earlier one (I2); running leases
     /// last their full ttl again, never less than was promised; what is kept in memory only

@@ -73,6 +73,9 @@ impl Engine {
                 .map(|id| self.lines.queues[wide(id)].settings.clone())
                 .unwrap_or_default());
         }
+        if self.lines.find_queue(queue.as_str()).is_none() {
+            self.no_more_names().map_or(Ok(()), refuse)?;
+        }
         let id = self.lines.queue(queue);
         let mut settings = self.lines.queues[wide(id)].settings.clone();
         patch.apply(&mut settings);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use haulier_core::{
     Code, Durability, Enqueued, Event, OnConflict, Refusal, Start, State, Task, TaskId, Timestamp,
-    Unique, limits, probe, transition,
+    Unique, probe, transition,
 };
 
 use crate::engine::offer::{Offer, Offers};
@@ -158,11 +158,8 @@ impl Engine {
             ));
         }
         let known = || queue.is_some() && self.lines.find_kind(task.kind.as_str()).is_some();
-        if self.lines.name_count() >= limits::QUEUES_MAX && !known() {
-            return Some(refused(
-                Code::QueueFull,
-                format!("the store knows {} queues or kinds, its limit", limits::QUEUES_MAX),
-            ));
+        if let Some(refusal) = self.no_more_names().filter(|_| !known()) {
+            return Some(Answer::Known(Enqueued::Refused(refusal)));
         }
         let state = &self.lines.queues[crate::codec::wide(queue?)];
         let pending = state.counts.pending() - u64::from(replaces);

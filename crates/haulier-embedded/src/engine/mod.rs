@@ -26,9 +26,9 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use haulier_core::{
-    Beat, BeatReply, Changed, Directive, Epoch, Error, Filter, PageRequest, QueueName,
-    QueueSettings, QueueStats, Result, SettingsPatch, Settled, Settlement, Swept, TaskId,
-    Timestamp, WorkerId, WorkerView,
+    Beat, BeatReply, Changed, Code, Directive, Epoch, Error, Filter, PageRequest, QueueName,
+    QueueSettings, QueueStats, Refusal, Result, SettingsPatch, Settled, Settlement, Swept, TaskId,
+    Timestamp, WorkerId, WorkerView, limits,
 };
 
 pub use change::Holder;
@@ -145,6 +145,8 @@ pub struct Engine {
     /// The largest epoch of tasks that are gone: a namesake's must be larger.
     epoch_floor: Epoch,
     payload_bytes_max: usize,
+    /// Most queues, and most kinds.
+    names_max: usize,
     /// The largest time that a record has told.
     latest: Timestamp,
     /// Lists and lease timers are built when everything is read.
@@ -176,10 +178,25 @@ impl Engine {
             overfull: Vec::new(),
             epoch_floor: Epoch::default(),
             payload_bytes_max,
+            names_max: limits::QUEUES_MAX,
             latest: Timestamp(0),
             replaying: true,
             storage_full: false,
         }
+    }
+
+    /// Knows at most so many queues, and so many kinds. What is known already stays.
+    pub fn limit_names(&mut self, most: usize) {
+        self.names_max = most;
+    }
+
+    /// Why there is no queue, and no kind, besides those that are known, if there is not.
+    fn no_more_names(&self) -> Option<Refusal> {
+        let most = self.names_max;
+        (self.lines.name_count() >= most).then(|| {
+            let message = format!("the store has {most} queues or kinds already; use one of them");
+            Refusal::new(Code::StorageFull, message)
+        })
     }
 
     /// Carries a command out. An error means that nothing of it was done.

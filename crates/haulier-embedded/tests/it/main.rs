@@ -3,6 +3,7 @@
 mod faults;
 mod hints;
 mod keep;
+mod limits;
 mod rig;
 
 mod plain {
