@@ -184,12 +184,7 @@ impl From<OpenError> for Failed {
 impl From<haulier::store::OpenError> for Failed {
     fn from(error: haulier::store::OpenError) -> Self {
         let exit = Exit::from_number(haulier_server::run::store_exit_code(&error));
-        let error = Error::from(error);
-        let what = match root(&error) {
-            Some(cause) => format!("{error} ({cause})"),
-            None => error.to_string(),
-        };
-        Self::new(exit, what)
+        Self::new(exit, error.to_string())
     }
 }
 

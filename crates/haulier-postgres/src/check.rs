@@ -19,9 +19,11 @@ use crate::store::Inner;
 const OLDEST: i32 = 130_000;
 
 /// What the checks found out.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Started {
     pub(crate) durability: Durability,
+    /// Those of the tables: whatever happens to them from now on is seen.
+    files: String,
 }
 
 /// What a server's settings say, as a connection of ours sees them.
@@ -154,7 +156,11 @@ pub(crate) async fn start(db: &Db, options: &Options) -> Result<Started, OpenErr
                     database from its backup";
         return Err(refused(&place, text));
     }
-    Ok(Started { durability: settings.class() })
+    let seen = Seen::read(db, &options.schema).await.map_err(OpenError::from_call)?;
+    if let Some(damage) = seen.damage() {
+        return Err(refused(&place, &damage));
+    }
+    Ok(Started { durability: settings.class(), files: seen.files })
 }
 
 fn refused(place: &str, text: &str) -> OpenError {
@@ -190,9 +196,8 @@ struct Seen {
 }
 
 impl Seen {
-    async fn read(inner: &Inner) -> Result<Self> {
-        let schema = inner.options.schema.as_str();
-        let rows = inner.db.read_one("looking", sql!("alarm"), &[&schema]).await?;
+    async fn read(db: &Db, schema: &str) -> Result<Self> {
+        let rows = db.read_one("looking", sql!("alarm"), &[&schema]).await?;
         let row = rows.first().ok_or_else(|| Error::internal("the look has no row"))?;
         Self::of(row).map_err(|error| Error::internal("a look is not read").caused_by(error))
     }
@@ -231,7 +236,7 @@ pub(crate) fn keep_looking(inner: &Arc<Inner>, started: Started) {
     inner.set_durability(started.durability);
     let (looking, mut closing) = (Arc::clone(inner), inner.closing());
     inner.beside().spawn(async move {
-        let mut files = None;
+        let mut files = started.files;
         loop {
             tokio::select! {
                 () = looking.pace.sleep(looking.options.recheck) => {}
@@ -247,7 +252,7 @@ pub(crate) fn keep_looking(inner: &Arc<Inner>, started: Started) {
 }
 
 /// One look; `files` are those of the tables at the last one.
-async fn look(inner: &Inner, files: &mut Option<String>) -> Result<Option<Fatal>> {
+async fn look(inner: &Inner, files: &mut String) -> Result<Option<Fatal>> {
     let settings = Settings::read(&inner.db).await?;
     // A standby for now is a failover on its way, and no reason to stop.
     if !settings.in_recovery
@@ -260,7 +265,7 @@ async fn look(inner: &Inner, files: &mut Option<String>) -> Result<Option<Fatal>
         tracing::warn!(%was, %is, "what an acknowledgement is worth has changed");
         inner.set_durability(is);
     }
-    let seen = match Seen::read(inner).await {
+    let seen = match Seen::read(&inner.db, &inner.options.schema).await {
         Ok(seen) => seen,
         Err(error) if OpenError::is_missing(&error) => {
             let text = format!("tables are missing: {error}");
@@ -271,7 +276,7 @@ async fn look(inner: &Inner, files: &mut Option<String>) -> Result<Option<Fatal>
     if let Some(damage) = seen.damage() {
         return Ok(Some(Fatal::Damaged(damage)));
     }
-    if files.as_ref().is_some_and(|files| *files != seen.files) {
+    if *files != seen.files {
         let rows = inner.db.read_one("counting", sql!("alarm_count"), &[]).await?;
         let count = |name| rows.first().and_then(|row| row.try_get::<_, i64>(name).ok());
         let (tasks, counted) = (count("tasks"), count("counted"));
@@ -286,7 +291,7 @@ async fn look(inner: &Inner, files: &mut Option<String>) -> Result<Option<Fatal>
             return Ok(Some(Fatal::Damaged(text)));
         }
     }
-    *files = Some(seen.files);
+    *files = seen.files;
     Ok(None)
 }
 

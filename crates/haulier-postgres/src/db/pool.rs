@@ -4,6 +4,7 @@
 //! away one connection at a time is tried, after a pause that grows and is never the same twice, so
 //! that a database that comes back is not met by a herd.
 
+use std::error::Error as _;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -152,7 +153,12 @@ fn refused(error: tokio_postgres::Error) -> Error {
     if let Some(told) = error.as_db_error() {
         return fault::explain("connecting", told).caused_by(error);
     }
-    let text = "connecting: the database cannot be reached; look at its URL, and whether it runs";
+    // The driver's own words say where it failed, and only their root says why.
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    let root = causes.last().map_or_else(|| error.to_string(), ToString::to_string);
+    let text = format!(
+        "connecting: the database cannot be reached ({root}); look at its URL, and whether it runs"
+    );
     Error::new(Code::Unavailable, text).retry_after(Duration::from_secs(1)).caused_by(error)
 }
 

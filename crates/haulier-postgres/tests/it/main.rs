@@ -1,5 +1,6 @@
 //! The contract on a real PostgreSQL, which these tests start themselves.
 
+mod check;
 mod claims;
 mod contract;
 mod functions;
@@ -9,4 +10,5 @@ mod plain;
 mod rig;
 mod server;
 mod sweeps;
+mod tls;
 mod transactions;
