@@ -1,1 +1,1 @@
-SELECT wall, leases, generation, epoch_floor FROM {schema}.now
+SELECT wall, leases FROM {schema}.now

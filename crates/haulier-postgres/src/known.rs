@@ -28,7 +28,6 @@ pub(crate) struct Known {
     pub due_at: Timestamp,
     pub finished_at: Option<Timestamp>,
     pub expires_at: Option<Timestamp>,
-    pub place: i64,
     pub finish: Option<i64>,
     pub has_deliveries: bool,
     pub policy: Policy,

@@ -1,7 +1,7 @@
 //! The time by which one transaction decides. It is the database's: no server's clock is asked what
 //! is due.
 
-use haulier_core::{Epoch, Timestamp};
+use haulier_core::Timestamp;
 use tokio_postgres::Row;
 
 use crate::db::{Failed, Tx, sql};
@@ -13,10 +13,6 @@ pub(crate) struct Now {
     pub wall: Timestamp,
     /// What leases count on.
     pub leases: i64,
-    /// The upper half of every new epoch.
-    pub generation: u32,
-    /// The largest epoch of any task that is gone.
-    pub epoch_floor: Epoch,
 }
 
 impl Tx<'_> {
@@ -27,14 +23,9 @@ impl Tx<'_> {
 }
 
 impl Now {
-    /// From columns `wall`, `leases`, `generation`, `epoch_floor`.
+    /// From columns `wall` and `leases`.
     pub(crate) fn read(row: &Row) -> Result<Self, Failed> {
-        Ok(Self {
-            wall: timestamp(row.try_get("wall")?),
-            leases: row.try_get("leases")?,
-            generation: row.try_get::<_, i32>("generation")?.unsigned_abs(),
-            epoch_floor: Epoch(row.try_get::<_, i64>("epoch_floor")?.unsigned_abs()),
-        })
+        Ok(Self { wall: timestamp(row.try_get("wall")?), leases: row.try_get("leases")? })
     }
 }
 

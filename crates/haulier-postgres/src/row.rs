@@ -44,7 +44,7 @@ macro_rules! reader {
 
 reader! {
     id, queue, state, reason, priority, attempt, losses, started, cancel_requested, epoch,
-    enqueued_at, due_at, finished_at, finish, expires_at, place, has_deliveries, leased_at, worker,
+    enqueued_at, due_at, finished_at, finish, expires_at, has_deliveries, leased_at, worker,
     late, max_attempts, timeout, retain, unique_key, unique_window, unique_until, lease_epoch,
     lease_deadline, lease_ends, lease_stops, lease_ttl, lease_leased_at, lease_attempt,
     lease_worker, retain_completed, retain_cancelled, retain_dead, gone, queue_name, kind, payload,
@@ -106,7 +106,6 @@ impl Reader {
             due_at: timestamp(get(row, self.due_at)?),
             finished_at: get::<Option<i64>>(row, self.finished_at)?.map(timestamp),
             expires_at: get::<Option<i64>>(row, self.expires_at)?.map(timestamp),
-            place: get(row, self.place)?,
             finish: get(row, self.finish)?,
             has_deliveries: get(row, self.has_deliveries)?,
             policy: self.policy(row)?,

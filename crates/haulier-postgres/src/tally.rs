@@ -14,7 +14,6 @@ pub(crate) struct Tally(BTreeMap<i32, Row>);
 #[derive(Debug, Default, Clone, Copy)]
 struct Row {
     states: [i64; State::ALL.len()],
-    accepted: i64,
     removed: i64,
     finished: i64,
 }
@@ -30,13 +29,6 @@ impl Tally {
     /// A task became final.
     pub(crate) fn finished(&mut self, queue: i32) {
         self.0.entry(queue).or_default().finished += 1;
-    }
-
-    /// A task was accepted.
-    pub(crate) fn accepted(&mut self, queue: i32, state: State) {
-        let row = self.0.entry(queue).or_default();
-        row.states[state as usize] += 1;
-        row.accepted += 1;
     }
 
     /// Tasks are gone.
@@ -67,7 +59,6 @@ impl Tally {
                 &state(State::Completed),
                 &state(State::Cancelled),
                 &state(State::Dead),
-                &column(|row| row.accepted),
                 &column(|row| row.removed),
                 &column(|row| row.finished),
             ],

@@ -2,7 +2,9 @@
 //! no answer of a verb shows.
 
 use haulier_conformance::prelude::{Must, kind, queue};
-use haulier_core::{Enqueued, NewTask, Payload, Queue, SeededEntropy, State, SystemClock, TaskId};
+use haulier_core::{
+    Enqueued, Inspect, NewTask, Payload, Queue, SeededEntropy, State, SystemClock, TaskId,
+};
 use haulier_postgres::{Options, PgStore};
 use tokio_postgres::{Client, NoTls};
 
@@ -72,4 +74,28 @@ async fn a_completion_writes_no_index_of_tasks() {
         assert_eq!(updated, hot, "with {payload} bytes");
         client.batch_execute("COMMIT").await.must();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_store_the_same_tasks_at_once_store_each_of_them_once() {
+    let (one, options, _client) = open().await;
+    let other = PgStore::open(options).await.must();
+    for round in 0..20 {
+        let tasks = tasks(50, round);
+        // The other one comes from the other end, so that they meet in the middle.
+        let turned: Vec<NewTask> = tasks.iter().rev().cloned().collect();
+        let (first, second) = tokio::join!(one.enqueue(tasks), other.enqueue(turned));
+        for (first, second) in first.must().into_iter().zip(second.must().into_iter().rev()) {
+            let inserted = |answer: &Enqueued| matches!(answer, Enqueued::Inserted { .. });
+            let existing = |answer: &Enqueued| {
+                matches!(answer, Enqueued::Existing { state: Some(State::Available), .. })
+            };
+            assert!(
+                inserted(&first) && existing(&second) || existing(&first) && inserted(&second),
+                "{first:?} {second:?}"
+            );
+        }
+    }
+    let queues = one.queues().await.must();
+    assert_eq!(queues.iter().map(|queue| queue.accepted).sum::<u64>(), 1_000);
 }

@@ -68,7 +68,7 @@ impl Hand {
 impl Rig for PgRig {
     async fn fresh() -> Self {
         let clock = ManualClock::new();
-        let mut options = server::options("&pool=6").await;
+        let mut options = server::options("&pool=6&connect_timeout=60").await;
         options.clock = Arc::new(clock.clone());
         migrate::up(&options).await.must();
         let hand = Hand::take(&options, &clock).await;
@@ -77,15 +77,15 @@ impl Rig for PgRig {
     }
 
     fn queue(&self) -> Arc<dyn Queue> {
-        self.synced(self.store.clone())
+        self.synced(self.store())
     }
 
     fn inspect(&self) -> Arc<dyn Inspect> {
-        self.synced(self.store.clone())
+        self.synced(self.store())
     }
 
     fn control(&self) -> Arc<dyn Control> {
-        self.synced(self.store.clone())
+        self.synced(self.store())
     }
 
     fn clock(&self) -> ManualClock {
