@@ -139,6 +139,7 @@ impl Contender {
                 peer(&printed, workload, tasks)
             }
             Drive::Ours { callers, batch } => {
+                migrate(programs.haulier, url)?;
                 let mut bench = Command::new(programs.haulier);
                 bench.args(["bench", url, "-w", workload.name(), "--tasks", &count]);
                 bench.args(["--rate", "100", "-o", "json"]);
@@ -147,6 +148,11 @@ impl Contender {
             }
         }
     }
+}
+
+/// Brings our tables in, as an operator does once.
+pub fn migrate(haulier: &Path, url: &str) -> Result<(), String> {
+    run(Command::new(haulier).args(["migrate", "up", "--store", url])).map(drop)
 }
 
 /// What a peer's script printed.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use super::contender::migrate;
 use super::pause;
 use super::server::Server;
 
@@ -31,6 +32,7 @@ pub fn measure(server: &Server, haulier: &Path, minutes: u32) -> Result<(), Stri
     server.fresh("hold")?;
     server.sql("hold", "CREATE EXTENSION pg_stat_statements")?;
     let url = server.url("hold");
+    migrate(haulier, &url)?;
     let bench = Bench { server, haulier, url: &url };
     let empty = bench.rates("empty", PLAIN_SECONDS)?;
     bench.finish(FINISHED)?;
