@@ -48,7 +48,7 @@ use Workload::{Drain, Enqueue, Latency, Lifecycle};
 /// Everybody.
 pub const ALL: [Contender; 6] = [
     Contender {
-        name: "haulier",
+        name: "haulier, best",
         how: "4 producers, 4 workers, batches of 1,000",
         drive: Drive::Ours { callers: 4, batch: 1_000 },
         one_in: 1,

@@ -85,7 +85,8 @@ pub fn measure(arguments: &Arguments) -> Result<(), String> {
     let target = metadata::read()?.target_directory;
     let haulier = target.join("release/haulier");
     if !arguments.designs {
-        run(Command::new("cargo").args(["build", "--release", "--locked", "-p", "haulier-cli"]))?;
+        let words = ["build", "--release", "--locked", "-p", "haulier-cli"];
+        run(Command::new("cargo").args(words).current_dir(root()))?;
     }
     let server = Server::start(&arguments.data)?;
     println!("PostgreSQL {}, {SETTINGS}", server.version()?);
