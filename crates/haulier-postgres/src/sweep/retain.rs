@@ -109,7 +109,7 @@ async fn look_at_some(
             },
         );
     }
-    read(&tx, &mut queues, budget, busy).await?;
+    read(&tx, &mut queues, wall, budget, busy).await?;
     let (mut left, mut plans) = (budget, BTreeMap::new());
     for (number, queue) in &queues {
         let plan = queue.plan(wall, left);
@@ -128,28 +128,28 @@ async fn look_at_some(
 async fn read(
     tx: &Tx<'_>,
     queues: &mut BTreeMap<i32, Queue>,
+    wall: i64,
     budget: usize,
     busy: &HashMap<i32, u32>,
 ) -> Result<(), Failed> {
     let numbers: Vec<i32> = queues.keys().copied().collect();
-    let floors: Vec<i64> = queues
-        .iter()
-        .map(|(number, queue)| if busy.get(number).copied() > Some(0) { queue.below } else { 0 })
-        .collect();
-    let each = (budget / queues.len()).max(16);
-    let limit = i64::try_from(each).unwrap_or(i64::MAX);
-    let all: Params<'_> = &[&numbers];
-    let first: Params<'_> = &[&numbers, &floors, &limit];
-    let (counts, heads) = try_join!(
-        biased;
-        tx.query(sql!("retention_counts"), all),
-        tx.query(sql!("retention_heads"), first),
-    )?;
-    for row in &counts {
+    for row in tx.query(sql!("retention_counts"), &[&numbers]).await? {
         if let Some(queue) = queues.get_mut(&row.try_get("queue")?) {
             queue.completed = row.try_get("completed")?;
         }
     }
+    let (mut floors, mut below, mut over, mut excess) = (vec![], vec![], vec![], vec![]);
+    for (number, queue) in queues.iter() {
+        let is_busy = busy.get(number).copied() > Some(0);
+        floors.push(if is_busy { queue.below } else { 0 });
+        below.push(queue.below);
+        over.push(wall.saturating_sub(queue.retain));
+        excess.push(queue.completed.saturating_sub(queue.most).max(0));
+    }
+    let each = (budget / queues.len()).max(16);
+    let limit = i64::try_from(each).unwrap_or(i64::MAX);
+    let asked: Params<'_> = &[&numbers, &floors, &below, &over, &excess, &limit];
+    let heads = tx.query(sql!("retention_heads"), asked).await?;
     for row in &heads {
         let Some(queue) = queues.get_mut(&row.try_get("queue")?) else { continue };
         let tasks = row.try_get::<_, i32>("tasks")?.unsigned_abs() as usize;
