@@ -262,8 +262,8 @@ impl State {
     }
 
     /// What a restart does to a store: the generation rises; counts begin anew; workers, directives
-    /// and whose turn it is are forgotten; a lease lasts its full ttl again, and so does the time
-    /// to stop.
+    /// and whose turn it is are forgotten; a lease lasts its full ttl again, its attempt its full
+    /// time, and so does the time to stop.
     pub fn restart(&mut self, now: Now) {
         self.generation += 1;
         self.workers = Workers::default();
@@ -276,8 +276,10 @@ impl State {
             haulier_core::probe::sometimes("gap healed");
             let cancelled = self.tasks.get(&id).is_some_and(|e| e.standing.cancel_requested);
             self.change(id, |entry| {
+                let time = entry.task.policy.timeout.saturating_add(limits::STOP_GRACE);
                 if let Some(grant) = &mut entry.grant {
                     grant.deadline = now.monotonic.saturating_add(grant.ttl);
+                    grant.ends = now.monotonic.saturating_add(time);
                     if cancelled {
                         grant.stop_after(now);
                     }

@@ -230,15 +230,17 @@ impl Engine {
         let max_attempts = detail.rules.unwrap_or_default().max_attempts;
         let standing = transition(detail.standing(place), max_attempts, Event::Lease).ok()?;
         let epoch: Epoch = detail.epoch.max(floor).next(generation);
-        // Were the end of the delivery before this one forgotten in a crash, its key would be good
-        // again, although somebody has a newer one (I3): it has to be durable, too.
-        let rests_on = match detail.epoch {
-            Epoch(0) => definition.position(),
-            _ => Position::from_u64(records.end().to_u64().saturating_sub(1)),
-        };
+        let is_first = detail.epoch == Epoch(0);
         let change = Change { id, happened: Happened::Leased, epoch, standing, due_at };
         let checkpoints = detail.checkpoints.clone();
         self.happen(now, slot, change, Some(holder), None, records);
+        // Were this lease forgotten in a crash, the key of the delivery before it would be good
+        // again, although somebody has a newer one (I3): it has to be durable, too.
+        let rests_on = if is_first {
+            definition.position()
+        } else {
+            Position::from_u64(records.end().to_u64().saturating_sub(1))
+        };
         let newest = checkpoints.iter().map(|step| step.value.position());
         let body = match self.cache.take(slot, line) {
             Some(task) => Body::Here(task),

@@ -257,18 +257,16 @@ impl Engine {
         }
     }
 
-    /// A lease gets its full ttl again, never less than was promised. How long its attempt may run
-    /// in all is counted on the calendar meanwhile.
+    /// A lease gets its full ttl again, and its attempt its full time: never less than was promised.
+    /// How long it ran already nobody knows, for the calendar may have jumped.
     fn renew_at_start(&mut self, now: Now, slot: SlotId) {
         let timeout = self.rules(slot).timeout;
         let Some(detail) = self.details.get_mut(slot) else { return };
         let cancelled = detail.cancel_requested;
-        let leased_at = detail.deliveries.newest().map(|delivery| delivery.leased_at);
         let Some(lease) = detail.lease.as_mut() else { return };
-        let ran = now.wall.since(leased_at.unwrap_or(now.wall));
         lease.ttl = lease.logged_ttl;
         lease.deadline = now.mono + lease.ttl;
-        lease.hard_end = now.mono + (timeout + STOP_GRACE).saturating_sub(ran);
+        lease.hard_end = now.mono + timeout + STOP_GRACE;
         if cancelled {
             lease.hard_end = lease.hard_end.min(lease.deadline + STOP_GRACE);
         }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use haulier_conformance::prelude::{Must, only, want_of};
 use haulier_core::{
-    Beat, Held, Include, Inspect, Lease, LeaseBeat, ManualClock, Queue, Result, TaskView,
+    Beat, Held, Include, Inspect, Lease, LeaseBeat, ManualClock, Outcome, Queue, Result,
+    SeededEntropy, Settled, Settlement, TaskView,
 };
 use haulier_embedded::EmbeddedStore;
-use haulier_embedded::disk::SimDisk;
+use haulier_embedded::disk::{Fate, SimDisk};
 
 use crate::machine::Machine;
 use crate::work::{id, task};
@@ -44,6 +45,26 @@ fn a_lease_that_is_held_back_until_its_task_is_durable_lasts_from_when_it_is_han
     assert_eq!(view(&mut machine, 1).standing.losses, 0, "I11");
     machine.pass(Duration::from_secs(1));
     assert_eq!(view(&mut machine, 1).standing.losses, 1, "L2");
+}
+
+#[test]
+fn a_task_that_was_handed_out_before_is_handed_out_again_only_when_that_is_durable() {
+    let (disk, clock) = (SimDisk::new(), ManualClock::new());
+    let mut machine = Machine::start(&disk, &clock, 3).must();
+    machine.call(|store| async move { store.enqueue(vec![task(1, 10)]).await }).must();
+    let mut first = machine.ask(take);
+    let first = only(only(machine.poll(&mut first).must().must()));
+    machine.pass(TTL);
+    let mut second = machine.ask(take);
+    assert!(machine.poll(&mut second).is_none(), "I3: a crash would make the first key good again");
+    let second = only(only(machine.all(vec![second]).remove(0).must()));
+    assert!(second.key.epoch > first.key.epoch);
+    drop(machine);
+    let after = disk.after_crash(Fate::Nothing, &SeededEntropy::from_u64(3));
+    let mut machine = Machine::start(&after, &clock, 4).must();
+    let end = Settlement { key: first.key, outcome: Outcome::Complete { result: None } };
+    let settle = |store: EmbeddedStore| async move { store.settle(vec![end]).await };
+    assert_eq!(only(machine.call(settle).must()), Settled::Stale, "I3");
 }
 
 #[test]

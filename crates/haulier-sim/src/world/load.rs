@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haulier_core::{
-    Backoff, Clock, Control, Enqueued, Kind, NewTask, OnConflict, Payload, Priority, Queue,
-    QueueName, Result, SettingsPatch, Start, TaskId, Unique, Until,
+    Backoff, Clock, Code, Control, Enqueued, Error, Kind, NewTask, OnConflict, Payload, Priority,
+    Queue, QueueName, Result, SettingsPatch, Start, TaskId, Unique, Until,
 };
 use tokio::task::JoinHandle;
 
@@ -157,19 +157,27 @@ async fn limit(node: &Node, control: &Recorded<super::Net>) -> Result<()> {
     control.configure(queue, patch).await.map(drop)
 }
 
-/// Opens every queue, so that everything can be finished.
+/// Opens every queue, so that everything can be finished. A store that goes down at this moment is
+/// asked again.
 pub async fn reopen_queues(world: &World) {
     for name in QUEUES {
-        let (Ok(queue), Some(store)) = (QueueName::new(name), world.port.store()) else { continue };
-        let store: Arc<dyn Control> = store;
-        let control = Recorded::new("o0", world.recorder.clone(), store);
         let patch = SettingsPatch {
             paused: Some(false),
             concurrency: Some(None),
             max_tasks: Some(None),
             ..SettingsPatch::default()
         };
-        let opened = control.configure(queue, patch).await;
-        assert!(opened.is_ok(), "{name} cannot be opened: {opened:?}");
+        let opened = async || {
+            let queue = QueueName::new(name)?;
+            let away = || Error::new(Code::Unavailable, "the store is down");
+            let store: Arc<dyn Control> = world.port.store().ok_or_else(away)?;
+            let control = Recorded::new("o0", world.recorder.clone(), store);
+            control.configure(queue, patch.clone()).await
+        };
+        for second in 1.. {
+            let Err(why) = opened().await else { break };
+            assert!(why.is_retryable() && second < 30, "{name} cannot be opened: {why}");
+            world.clock.sleep(Duration::from_secs(1)).await;
+        }
     }
 }
