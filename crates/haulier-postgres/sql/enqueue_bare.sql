@@ -21,8 +21,10 @@ counted AS (
     INSERT INTO {schema}.tally (queue, available, accepted)
     SELECT queue, count(*), count(*) FROM stored GROUP BY queue
 )
+-- A subquery of its own is asked once; joined, it may be asked again for every row.
 SELECT queue, min(place) AS place,
-       CASE WHEN every.thing THEN NULL ELSE array_agg(id) END AS ids,
-       CASE WHEN every.thing THEN NULL ELSE array_agg(state) END AS states
-FROM stored, (SELECT count(*) = cardinality($1::uuid[]) AS thing FROM stored) every
-GROUP BY queue, every.thing
+       CASE WHEN (SELECT count(*) FROM stored) < cardinality($1::uuid[]) THEN array_agg(id) END AS ids,
+       CASE WHEN (SELECT count(*) FROM stored) < cardinality($1::uuid[]) THEN array_agg(state) END
+           AS states
+FROM stored
+GROUP BY queue
