@@ -17,16 +17,16 @@ Examples:
   haulier migrate up --store postgres://haulier@localhost/app
   HAULIER_STORE=postgres://haulier@localhost/app?schema=jobs haulier migrate up")]
     Up(Up),
-    /// Take steps back; with `--to 0` all tables and everything in them
-    #[command(after_help = "\
-Examples:
-  haulier migrate down --to 1 --store postgres://haulier@localhost/app")]
-    Down(Down),
     /// Show which steps were applied
     #[command(after_help = "\
 Examples:
   haulier migrate status --store postgres://haulier@localhost/app")]
     Status(Look),
+    /// Take steps back; with `--to 0` all tables and everything in them
+    #[command(after_help = "\
+Examples:
+  haulier migrate down --to 1 --yes --store postgres://haulier@localhost/app")]
+    Down(Down),
     /// Print what `up` would run, for a database administrator
     #[command(after_help = "\
 Examples:

@@ -1,8 +1,10 @@
-//! Every example of every `--help` runs, in the order of the commands, against one server.
+//! Every example of every `--help` runs, in the order of the commands, against one server, and one
+//! database.
 
 use std::path::Path;
 use std::process::Command;
 
+use haulier_sim::nemesis::PgServer;
 use rustix::process::Signal;
 
 use crate::kit::{self, HAULIER, Place, Running};
@@ -58,12 +60,17 @@ fn shell(place: &Place, line: &str) -> Command {
 #[test]
 fn every_example_of_every_help_runs() {
     let (place, _server) = Place::with_dev();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let database = runtime.block_on(PgServer::create(&dir.path().join("pg"))).unwrap();
     let _worker = place.work("hello", "cat");
     std::fs::write(place.path().join("a-file"), "for the quickstart").unwrap();
     let mut found = Vec::new();
     collect(&place, &[], &mut found);
     for (of, example) in found {
-        let example = example.replace("http://127.0.0.1:7420", &place.url);
+        let example = example
+            .replace("http://127.0.0.1:7420", &place.url)
+            .replace("postgres://haulier@localhost/app", &database.url());
         let goes_on = ["dev", "serve", "work"].contains(&of.as_str());
         if goes_on {
             run_until_ready(&place, &example);

@@ -10,7 +10,7 @@ use haulier::Client;
 use haulier_sim::check::STORE;
 use haulier_sim::history::Fault;
 use haulier_sim::nemesis::Load;
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 
 use crate::http;
@@ -177,6 +177,18 @@ impl Site {
     }
 }
 
+/// Whether a process of the group still runs; one that has ended and that nobody asked how holds
+/// nothing any more.
+fn is_left(group: u32) -> bool {
+    let stats = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|process| {
+        let stat = std::fs::read_to_string(process.path().join("stat")).ok()?;
+        let (_, words) = stat.rsplit_once(')')?;
+        let mut words = words.split_whitespace();
+        Some((words.next()? == "Z", words.nth(1)?.parse::<u32>().ok()?))
+    });
+    stats.into_iter().any(|(has_ended, of)| of == group && !has_ended)
+}
+
 /// A process with everything that it started; killed when this is dropped.
 pub struct Running {
     id: u32,
@@ -195,9 +207,7 @@ impl Running {
     pub async fn kill(mut self) {
         self.signal(Signal::KILL);
         self.status().await;
-        let group = Pid::from_raw(i32::try_from(self.id).unwrap()).unwrap();
-        until("all of it is gone", || std::future::ready(test_kill_process_group(group).is_err()))
-            .await;
+        until("all of it is gone", || std::future::ready(!is_left(self.id))).await;
     }
 
     /// Waits for the end, and gives the exit code.

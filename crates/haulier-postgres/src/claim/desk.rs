@@ -199,11 +199,12 @@ impl Seat<'_> {
     }
 
     /// The call's time is over. `true`: nobody claims for it now; else it has its answer, or gets
-    /// it from the claim that is out.
+    /// it from the claim that is out. A call that nobody has looked at yet is looked at once: who
+    /// asks for a short time must not hear "nothing" for ever because the claimer is busy (L1).
     pub fn stop_waiting(&self) -> bool {
         let mut state = self.desk.state();
         match state.calls.get_mut(&self.ticket) {
-            Some(Call { stage: Stage::Out(_), is_last, .. }) => {
+            Some(Call { stage: Stage::New | Stage::Out(_), is_last, .. }) => {
                 *is_last = true;
                 false
             }
@@ -237,5 +238,27 @@ impl<F: Fn()> Drop for Leaving<'_, F> {
         if self.seat.leave() {
             (self.tell)();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use haulier_core::{QueueName, WorkerId};
+
+    use super::*;
+
+    #[test]
+    fn a_call_whose_time_ends_before_anybody_looked_at_it_is_looked_at_once() {
+        let desk = Desk::default();
+        let queue = QueueName::new("q").unwrap();
+        let want = Want::new(WorkerId::new("w").unwrap(), queue, 1);
+        let seat = desk.enter(vec![want], false);
+        assert!(!seat.stop_waiting(), "L1");
+        desk.number(seat.ticket, vec![vec![Some(1)]]);
+        let waiting = desk.waiting();
+        assert!(waiting[0].is_last, "and gets whatever there is");
+        desk.send(waiting.iter().map(|call| call.ticket));
+        desk.back(seat.ticket, Some(Ok(vec![Vec::new()])));
+        assert!(seat.take().is_some());
     }
 }
