@@ -10,7 +10,7 @@ use haulier_conformance::prelude::Must;
 use haulier_core::{
     Beat, BeatReply, Capabilities, Changed, Clock, Control, Directive, Enqueued, Filter, Include,
     Inspect, Lease, Maintain, ManualClock, NewTask, Page, PageRequest, Queue, QueueName,
-    QueueSettings, QueueStats, Result, SettingsPatch, Settled, Settlement, TaskId, TaskView,
+    QueueSettings, QueueStats, Result, SettingsPatch, Settled, Settlement, Swept, TaskId, TaskView,
     Timestamp, Want, WorkerId, WorkerView,
 };
 use haulier_postgres::{Options, PgStore, migrate};
@@ -193,5 +193,14 @@ impl<S: Control> Control for Synced<S> {
     }
     async fn direct(&self, workers: Vec<WorkerId>, directive: Directive) -> Result<Vec<bool>> {
         self.now().await.direct(workers, directive).await
+    }
+}
+
+/// Sweeps are the rig's. A server that swept by itself while the time leaps would take the leap for
+/// a database that did not answer, and give leases their time back.
+#[async_trait]
+impl<S: std::fmt::Debug + Send + Sync + 'static> Maintain for Synced<S> {
+    async fn sweep(&self, _budget: usize) -> Result<Swept> {
+        Ok(Swept { next: haulier_core::limits::WORKER_FORGOTTEN_AFTER, ..Swept::default() })
     }
 }

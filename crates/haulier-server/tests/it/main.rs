@@ -4,8 +4,13 @@
 
 mod fuzzed;
 mod http;
+mod postgres;
 mod remote;
+#[path = "../../../haulier-postgres/tests/it/rig.rs"]
+mod rig;
 mod run;
+#[path = "../../../haulier-postgres/tests/it/server.rs"]
+mod server;
 mod settings;
 mod site;
 mod stream;

@@ -28,7 +28,7 @@ impl ServedRig {
 impl Rig for ServedRig {
     async fn fresh() -> Self {
         let direct = PgRig::fresh().await;
-        let link = Link::over(Arc::new(direct.store()), &direct.clock()).await;
+        let link = Link::over(direct.synced(direct.store()), &direct.clock()).await;
         Self { direct, link: Some(link) }
     }
 
@@ -57,7 +57,7 @@ impl Rig for ServedRig {
             link.end().await;
         }
         self.direct.reopen().await;
-        let store = Arc::new(self.direct.store());
+        let store = self.direct.synced(self.direct.store());
         self.link = Some(Link::over(store, &self.direct.clock()).await);
     }
 }
