@@ -17,8 +17,6 @@
 //! | `inspect/`, `control` | looking and operating |
 //! | `sweep/` | what time alone does |
 
-#![expect(dead_code, reason = "the modules are being filled")]
-
 mod beat;
 mod change;
 mod check;

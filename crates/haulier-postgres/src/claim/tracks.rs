@@ -54,10 +54,6 @@ impl Tracks {
         Self { all: BTreeMap::new(), tide }
     }
 
-    pub fn get(&self, key: &Key) -> Option<&Track> {
-        self.all.get(key)
-    }
-
     /// The track of a key, from now on at least.
     pub fn track(&mut self, key: &Key) -> &mut Track {
         self.all.entry(key.clone()).or_insert_with(|| Track::new(key.0))

@@ -189,9 +189,4 @@ impl Walk {
         let more = self.seen.iter().any(|(seen, _, more)| seen.look == Look::Ahead && *more);
         self.found >= self.demand || (self.lines.is_empty() && !more)
     }
-
-    /// The queue whose lines these are.
-    pub const fn queue(&self) -> i32 {
-        self.queue
-    }
 }

@@ -25,7 +25,7 @@ use super::{Access, Failed, Params, fault};
 /// would hand a setting of the session to somebody else.
 const WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
     SET LOCAL idle_in_transaction_session_timeout = '3s'";
-const READ: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY";
+const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// A transaction of ours, until it ends.
 #[derive(Debug)]
@@ -70,8 +70,8 @@ impl Open {
         send(
             &connection,
             match access {
-                Access::Write => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
-                Access::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+                Access::Write => WRITE,
+                Access::Read => READ,
             },
         );
         let inner = Inner {
