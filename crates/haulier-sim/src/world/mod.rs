@@ -89,7 +89,7 @@ struct Node {
 pub fn run(seed: u64, backend: Backend) -> Outcome {
     let clock = ManualClock::new();
     let recorder = Recorder::new(Arc::new(clock.clone()));
-    let port = Port::new();
+    let port = Port::default();
     let site = Site::new(backend, seed, clock.clone(), port.clone(), recorder.clone());
     let ids = Mutex::default();
     let world = Arc::new(World { seed, clock, recorder, port, site, ids });

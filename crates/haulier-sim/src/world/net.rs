@@ -1,8 +1,8 @@
 //! What lies between a node and the store: time, and faults. A request or an answer may be late or
 //! lost, either way may be cut, and the store may go down while a call is out.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,30 +12,32 @@ use haulier_core::{
     QueueSettings, QueueStats, Result, SettingsPatch, Settled, Settlement, Store, TaskId, TaskView,
     Want, WorkerId, WorkerView,
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 
 use super::dice::Dice;
 use super::time::Gate;
 
 /// The store as nodes reach it: there, or down. Each time that it comes up it is another one.
-#[derive(Debug, Clone)]
-pub struct Port(Arc<watch::Sender<Option<Arc<dyn Store>>>>);
+#[derive(Debug, Clone, Default)]
+pub struct Port(Arc<Mooring>);
+
+#[derive(Debug, Default)]
+struct Mooring {
+    store: Mutex<Option<Arc<dyn Store>>>,
+    changed: Notify,
+}
 
 impl Port {
-    /// A port behind which nothing is.
-    pub fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(None)))
-    }
-
     /// Brings a store up, or takes it away: calls that are out are never answered.
     pub fn set(&self, store: Option<Arc<dyn Store>>) {
-        self.0.send_replace(store);
+        *self.0.store.lock().unwrap_or_else(PoisonError::into_inner) = store;
+        self.0.changed.notify_waiters();
     }
 
     /// The store, if it is up.
     pub fn store(&self) -> Option<Arc<dyn Store>> {
-        self.0.borrow().clone()
+        self.0.store.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -179,14 +181,13 @@ impl Net {
         if fate.lost_out || self.ways.cut_out.load(Ordering::Relaxed) {
             return self.lose(fate).await;
         }
-        let mut port = self.port.0.subscribe();
-        let store = port.borrow_and_update().clone();
-        let Some(store) = store else {
+        let changed = self.port.0.changed.notified();
+        let Some(store) = self.port.store() else {
             return Some(Err(Error::new(Code::Unavailable, "the store is down")));
         };
         let answer = tokio::select! {
             biased;
-            _down = port.changed() => Err(Error::new(Code::UnknownOutcome, "the store went down")),
+            () = changed => Err(Error::new(Code::UnknownOutcome, "the store went down")),
             answer = run(store) => answer,
         };
         if fate.lost_in { self.lose(fate).await } else { Some(answer) }

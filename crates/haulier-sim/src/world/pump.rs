@@ -57,9 +57,14 @@ pub fn run(
         world: Mutex::default(),
         stuck: AtomicBool::new(false),
     });
-    let parked = Arc::clone(&pump);
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().on_thread_park(move || parked.turn()).build();
+    // Weak: who sleeps keeps the runtime, which keeps this. A world must end with its seed.
+    let parked = Arc::downgrade(&pump);
+    let turn = move || {
+        if let Some(pump) = parked.upgrade() {
+            pump.turn();
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().on_thread_park(turn).build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => panic!("no runtime can be made: {error}"),
@@ -79,4 +84,33 @@ pub fn run(
             std::panic::resume_unwind(error.into_panic());
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use haulier_core::{Clock, Store};
+    use haulier_memory::MemoryStore;
+
+    use super::*;
+    use crate::history::Recorder;
+    use crate::world::Backend;
+    use crate::world::net::Port;
+
+    #[test]
+    fn a_world_takes_no_memory_when_it_has_ended() {
+        let clock = ManualClock::new();
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
+        let kept = Arc::downgrade(&store);
+        let port = Port::default();
+        port.set(Some(store));
+        let recorder = Recorder::new(Arc::new(clock.clone()));
+        let site = Site::new(Backend::Memory, 0, clock.clone(), port, recorder);
+        let sleeper = clock.clone();
+        run(&clock, &site, 0, async move {
+            tokio::spawn(async move { sleeper.sleep(Duration::from_hours(1)).await });
+            tokio::task::yield_now().await;
+        });
+        drop((site, clock));
+        assert!(kept.upgrade().is_none(), "what still slept keeps its world");
+    }
 }

@@ -4,32 +4,47 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use haulier_core::clock::Sleep;
 use haulier_core::{Clock, ManualClock, Reading, Timestamp};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
-/// Whether a node goes on. Clones are the same gate.
+/// Whether a node goes on. Clones are the same gate. Who waited first passes first: a `watch` would
+/// wake them in an order that no seed decides.
 #[derive(Debug, Clone)]
-pub struct Gate(Arc<watch::Sender<bool>>);
+pub struct Gate(Arc<Way>);
+
+#[derive(Debug)]
+struct Way {
+    open: AtomicBool,
+    opened: Notify,
+}
 
 impl Gate {
     /// An open gate.
     pub fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(true)))
+        Self(Arc::new(Way { open: AtomicBool::new(true), opened: Notify::new() }))
     }
 
     /// Opens or shuts it.
     pub fn set(&self, open: bool) {
-        self.0.send_replace(open);
+        self.0.open.store(open, Ordering::Relaxed);
+        if open {
+            self.0.opened.notify_waiters();
+        }
     }
 
     /// Waits until it is open.
     pub async fn pass(&self) {
-        let mut open = self.0.subscribe();
-        // The sender lives as long as the gate.
-        let _open = open.wait_for(|open| *open).await.is_ok();
+        loop {
+            let opened = self.0.opened.notified();
+            if self.0.open.load(Ordering::Relaxed) {
+                return;
+            }
+            opened.await;
+        }
     }
 }
 
