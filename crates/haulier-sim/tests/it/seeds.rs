@@ -11,7 +11,8 @@ const SLICE: Range<u64> = 0..300;
 /// Seeds that once found something, each with what it was.
 const REGRESSIONS: &str = include_str!("regressions.txt");
 /// Seeds that gave one of two histories when who waited together was woken in an order of its own.
-const VARIED: [u64; 4] = [1795530897614, 1795530897626, 1795530897670, 1795530897691];
+const VARIED: [u64; 4] =
+    [1_795_530_897_614, 1_795_530_897_626, 1_795_530_897_670, 1_795_530_897_691];
 /// Rare states that a bounded slice reaches, too.
 const REACHED: [&str; 4] =
     ["late settle accepted", "stale refused", "repeat answered", "cancel races complete"];
