@@ -19,6 +19,8 @@ pub fn run() -> Result<(), String> {
     gate.step("generated code", "cargo xtask codegen --check", || codegen::run(true))?;
     gate.command("lints", "cargo clippy --workspace --all-targets --locked -- -D warnings")?;
     gate.command("features", "cargo check -p haulier --no-default-features --locked")?;
+    // The fuzz targets are a workspace of their own, whose lock file nothing else would look at.
+    gate.command("fuzz targets", "cargo tree --locked --depth 0 --manifest-path fuzz/Cargo.toml")?;
     gate.step("tools", "apt-get install …, as it says", services::provide)?;
     gate.command("tests", "cargo test --workspace --locked")?;
     gate.step("orders", "cargo xtask loom", loom::run)?;
