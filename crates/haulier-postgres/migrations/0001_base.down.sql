@@ -1,4 +1,4 @@
-DROP VIEW {schema}.whole, {schema}.standing;
+DROP VIEW {schema}.whole, {schema}.standing, {schema}.room;
 DROP VIEW {schema}.now;
 DROP FUNCTION {schema}.clock();
 DROP TABLE {schema}.worker, {schema}.node, {schema}.completion, {schema}.tally, {schema}.holder,

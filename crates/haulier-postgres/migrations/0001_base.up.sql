@@ -239,6 +239,17 @@ CREATE INDEX completion_plain ON {schema}.completion (queue, first)
 CREATE INDEX completion_held ON {schema}.completion (held_until) WHERE held_until IS NOT NULL;
 CREATE INDEX completion_gone ON {schema}.completion (gone_at, queue) WHERE gone_at IS NOT NULL;
 
+-- How many tasks of a queue may start now. Null: as many as there are.
+CREATE VIEW {schema}.room AS
+    SELECT q.no, q.concurrency IS NOT NULL AND NOT q.paused AS is_limited,
+           CASE
+               WHEN q.paused THEN 0
+               WHEN q.concurrency IS NOT NULL THEN greatest(0, q.concurrency - (
+                   SELECT coalesce(sum(t.running), 0) FROM {schema}.tally t WHERE t.queue = q.no
+               ))
+           END::bigint AS room
+    FROM {schema}.queue q;
+
 -- Servers that have this store open.
 CREATE TABLE {schema}.node (
     id       text PRIMARY KEY,

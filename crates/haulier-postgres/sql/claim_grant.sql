@@ -5,12 +5,11 @@ taken AS MATERIALIZED (
            greatest(greatest(t.epoch, now.epoch_floor) + 1, (now.generation::bigint << 32) + 1)
                AS granted,
            t.attempt + 1 AS nth, t.place, t.queue,
-           t.id, q.name AS queue_name, t.kind, t.payload, t.content_type, t.priority, t.losses,
+           t.id, t.kind, t.payload, t.content_type, t.priority, t.losses,
            t.enqueued_at, t.max_attempts, t.timeout, t.backoff, t.retain, t.expires_in, t.headers,
            t.labels, t.checkpoints, t.checkpoint_values
     FROM now, unnest($1::uuid[], $2::text[], $3::bigint[]) AS given (id, worker, ttl)
     JOIN {schema}.task t ON t.id = ANY (ARRAY[given.id])
-    JOIN {schema}.queue q ON q.no = t.queue
 ),
 leased AS (
     INSERT INTO {schema}.lease (id, epoch, deadline, ends, ttl, leased_at, queue, attempt, place,
@@ -24,7 +23,7 @@ counted AS (
     INSERT INTO {schema}.tally (queue, available, running)
     SELECT queue, -count(*), count(*) FROM taken GROUP BY queue
 )
-SELECT id, queue_name, kind, payload, content_type, priority, losses, enqueued_at, max_attempts,
+SELECT id, queue, kind, payload, content_type, priority, losses, enqueued_at, max_attempts,
        timeout, backoff, retain, expires_in, headers, labels, checkpoints, checkpoint_values,
        granted, nth
 FROM taken

@@ -10,8 +10,12 @@ SELECT {schema}.clock() AS clock, m.wall, m.slip, m.leases_at,
        (SELECT t.expires_at FROM {schema}.task t
         WHERE t.expires_at >= $3
         ORDER BY t.expires_at LIMIT 1) AS expires,
+       -- Not whenever it is: between now and the first one lie all that ended since they began.
        (SELECT l.deadline FROM {schema}.lease l
-        WHERE l.deadline >= $4 ORDER BY l.deadline LIMIT 1) AS deadline,
+        WHERE l.deadline >= $4 AND l.deadline <= $7::bigint + (
+            SELECT greatest({schema}.clock() - n.slip, n.leases_at) FROM {schema}.meta n WHERE n.one
+        )
+        ORDER BY l.deadline LIMIT 1) AS deadline,
        (SELECT t.kept_until FROM {schema}.task t
         WHERE t.kept_until >= $5
         ORDER BY t.kept_until LIMIT 1) AS kept,

@@ -2,8 +2,10 @@
 //! carries them all. A database does a thousand tasks in a statement for a fraction of what a
 //! thousand statements cost.
 //!
-//! A call is never split and never waits for company: the first one goes out at once. Calls that
-//! wait are bounded in bytes; beyond that stands [`Code::Throttled`].
+//! A call is never split, and the first one goes out at once. While one is out, a small call goes
+//! out beside it, because it is soon done; a large one waits until a statement is full or the one
+//! that is out is back, for half-full statements cost more. Calls that wait are bounded in bytes;
+//! beyond that stands [`Code::Throttled`].
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,6 +18,8 @@ use tokio::sync::oneshot;
 
 /// Statements of one verb that are out at a time: one is carried out while the next one is written.
 const OUT_MAX: usize = 2;
+/// What is smaller does not wait for company.
+const SMALL: usize = limits::ITEMS_MAX / 10;
 /// Bytes of calls that wait.
 const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -24,6 +28,7 @@ pub(crate) struct Lane<T, R>(Mutex<Waiting<T, R>>);
 
 struct Waiting<T, R> {
     calls: VecDeque<Call<T, R>>,
+    items: usize,
     bytes: usize,
     out: usize,
 }
@@ -36,7 +41,7 @@ struct Call<T, R> {
 
 impl<T, R> Default for Lane<T, R> {
     fn default() -> Self {
-        Self(Mutex::new(Waiting { calls: VecDeque::new(), bytes: 0, out: 0 }))
+        Self(Mutex::new(Waiting { calls: VecDeque::new(), items: 0, bytes: 0, out: 0 }))
     }
 }
 
@@ -70,8 +75,10 @@ impl<T: Send + 'static, R: Send + 'static> Lane<T, R> {
                 return Err(full(waiting.bytes));
             }
             waiting.bytes += bytes;
+            waiting.items += items.len();
             waiting.calls.push_back(Call { items, bytes, answer });
-            let goes = waiting.out < OUT_MAX;
+            let worth = waiting.items < SMALL || waiting.items >= limits::ITEMS_MAX;
+            let goes = waiting.out == 0 || (waiting.out < OUT_MAX && worth);
             waiting.out += usize::from(goes);
             goes
         };
@@ -97,6 +104,7 @@ impl<T: Send + 'static, R: Send + 'static> Lane<T, R> {
             taken.extend(waiting.calls.pop_front());
         }
         waiting.bytes -= taken.iter().map(|call| call.bytes).sum::<usize>();
+        waiting.items -= taken.iter().map(|call| call.items.len()).sum::<usize>();
         if taken.is_empty() {
             // In one step with having found nothing, or a call could come in between and wait for
             // ever.
@@ -127,7 +135,7 @@ impl<T, R> Drop for Ride<T, R> {
             waiting.out -= 1;
             if waiting.out == 0 {
                 waiting.calls.clear();
-                waiting.bytes = 0;
+                (waiting.items, waiting.bytes) = (0, 0);
             }
         }
     }
@@ -215,6 +223,27 @@ mod tests {
         }
         assert_eq!(*sizes.lock().unwrap(), [2, 2, 16]);
         assert_eq!(state(&lane), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_large_call_waits_for_company_while_another_is_out_until_a_statement_is_full() {
+        let lane = Arc::new(Lane::default());
+        let (gate, sizes) = (Arc::new(Semaphore::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let mut calls = Vec::new();
+        let half = limits::ITEMS_MAX / 2;
+        for (size, wanted) in [(half, (1, 0)), (half, (1, 1)), (half, (2, 0)), (SMALL, (2, 1))] {
+            let (lane, verb) = (Arc::clone(&lane), verb(&gate, &sizes));
+            let own = Arc::clone(&lane);
+            calls.push(tokio::spawn(async move { own.call(vec![1; size], 8, verb).await }));
+            while state(&lane) != wanted {
+                tokio::task::yield_now().await;
+            }
+        }
+        gate.add_permits(100);
+        for call in calls {
+            call.await.unwrap().unwrap();
+        }
+        assert_eq!(*sizes.lock().unwrap(), [half, 2 * half, SMALL]);
     }
 
     #[tokio::test]

@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use haulier_core::control::Retain;
 use haulier_core::{
-    Backoff, Checkpoint, DeadReason, Delivery, Error, Kind, LeaseView, OnConflict, Payload, Policy,
-    Priority, Progress, QueueName, Standing, State, Task, TaskId, TaskView, Timestamp, Unique,
-    Until, WorkerId,
+    Backoff, Checkpoint, DeadReason, Delivery, Epoch, Error, Kind, LeaseView, OnConflict, Payload,
+    Policy, Priority, Progress, QueueName, Standing, State, Task, TaskId, TaskView, Timestamp,
+    Unique, Until, WorkerId,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
@@ -25,7 +25,7 @@ const NOWHERE: usize = usize::MAX;
 
 macro_rules! reader {
     ($($column:ident),* $(,)?) => {
-        /// Where the columns of `standing` and `whole` are in a result.
+        /// Where the columns of `standing` and `whole`, and of a claim, are in a result.
         #[derive(Debug)]
         pub(crate) struct Reader { $($column: usize),* }
 
@@ -49,7 +49,7 @@ reader! {
     lease_deadline, lease_ends, lease_stops, lease_ttl, lease_leased_at, lease_attempt,
     lease_worker, retain_completed, retain_cancelled, retain_dead, gone, queue_name, kind, payload,
     content_type, backoff, expires_in, headers, labels, unique_conflict, result, result_type,
-    progress, progress_note, checkpoints, checkpoint_values,
+    progress, progress_note, checkpoints, checkpoint_values, granted, nth,
 }
 
 /// What a column says, or nothing if it was not selected.
@@ -94,7 +94,7 @@ impl Reader {
             },
             started: grant.is_some() || get(row, self.started)?,
         };
-        let ended = haulier_core::Epoch(get::<i64>(row, self.epoch)?.unsigned_abs());
+        let ended = Epoch(get::<i64>(row, self.epoch)?.unsigned_abs());
         Ok(Known {
             id: self.id(row)?,
             queue: get(row, self.queue)?,
@@ -129,7 +129,7 @@ impl Reader {
     fn grant(&self, row: &Row) -> Result<Option<Grant>, Failed> {
         let Some(epoch) = part::<i64>(row, self.lease_epoch)? else { return Ok(None) };
         Ok(Some(Grant {
-            epoch: haulier_core::Epoch(epoch.unsigned_abs()),
+            epoch: Epoch(epoch.unsigned_abs()),
             deadline: get(row, self.lease_deadline)?,
             ends: get(row, self.lease_ends)?,
             stops: get(row, self.lease_stops)?,
@@ -178,13 +178,24 @@ impl Reader {
 
     /// The task as it was handed over.
     pub(crate) fn task(&self, row: &Row) -> Result<Task, Failed> {
+        let queue = QueueName::new(get::<&str>(row, self.queue_name)?).map_err(Error::from)?;
+        self.task_of(row, &queue, &mut Shared::default())
+    }
+
+    /// The same, where its queue is known, and one of many.
+    pub(crate) fn task_of(
+        &self,
+        row: &Row,
+        queue: &QueueName,
+        shared: &mut Shared,
+    ) -> Result<Task, Failed> {
         Ok(Task {
             id: self.id(row)?,
-            queue: QueueName::new(get::<&str>(row, self.queue_name)?).map_err(Error::from)?,
-            kind: Kind::new(get::<&str>(row, self.kind)?).map_err(Error::from)?,
+            queue: queue.clone(),
+            kind: shared.kind(get(row, self.kind)?)?,
             payload: Payload {
                 bytes: bytes(part(row, self.payload)?),
-                content_type: content_type(part(row, self.content_type)?),
+                content_type: shared.content_type(part(row, self.content_type)?),
             },
             priority: priority(get(row, self.priority)?)?,
             policy: self.policy(row)?,
@@ -192,6 +203,16 @@ impl Reader {
             headers: pairs(part(row, self.headers)?),
             labels: pairs(part(row, self.labels)?),
         })
+    }
+
+    /// What a claim says of the delivery that begins: its epoch, and which attempt it is.
+    pub(crate) fn granted(&self, row: &Row) -> Result<(Epoch, u32), Failed> {
+        Ok((Epoch(get::<i64>(row, self.granted)?.unsigned_abs()), count(get(row, self.nth)?)))
+    }
+
+    /// How often the task's lease ran out, and when it was accepted.
+    pub(crate) fn past(&self, row: &Row) -> Result<(u32, Timestamp), Failed> {
+        Ok((count(get(row, self.losses)?), timestamp(get(row, self.enqueued_at)?)))
     }
 
     /// Steps that are done; their values only if those were selected.
@@ -234,6 +255,29 @@ impl Reader {
             result: result.map(|bytes| Payload { bytes, content_type: content_type(result_type) }),
             deliveries,
         })
+    }
+}
+
+/// What most tasks of a result have in common, so that it is made once.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    kind: Option<Kind>,
+    content_type: Option<Arc<str>>,
+}
+
+impl Shared {
+    fn kind(&mut self, name: &str) -> Result<Kind, Failed> {
+        match &self.kind {
+            Some(kind) if kind.as_str() == name => Ok(kind.clone()),
+            _ => Ok(self.kind.insert(Kind::new(name).map_err(Error::from)?).clone()),
+        }
+    }
+
+    fn content_type(&mut self, column: Option<&str>) -> Arc<str> {
+        match &self.content_type {
+            Some(known) if **known == *column.unwrap_or(Payload::JSON) => Arc::clone(known),
+            _ => Arc::clone(self.content_type.insert(content_type(column))),
+        }
     }
 }
 

@@ -3,28 +3,32 @@
 //! It takes two round trips. The first takes the mutexes of the queues, reads what their settings
 //! let start, and looks through their lines; the second leases what was shared out, and ends. So
 //! that nothing is decided on what was true before the mutexes were ours, each statement sees the
-//! database as it is when it runs (`READ COMMITTED`), and they run in this order.
+//! database as it is when it runs (`READ COMMITTED`), and they run in this order. Where it does not
+//! matter who gets which task, looking and leasing are one statement: see `take`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::{try_join, try_join_all, try_join5};
-use haulier_core::{Epoch, Kind, Lease, LeaseKey, Policy, WorkerId, limits};
+use haulier_core::{Epoch, Kind, Lease, LeaseKey, Policy, QueueName, WorkerId, limits};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::share::{Ask, Candidate, Given, Offer, share};
+use super::take::{self, take};
 use super::tracks::{Key, Running};
 use super::walk::{Found, Stretch, Walk};
 use crate::db::{Failed, Tx, sql};
-use crate::now::{span, timestamp};
-use crate::row::Reader;
+use crate::now::span;
+use crate::row::{Reader, Shared};
 
 /// What a claim is to do.
 #[derive(Debug)]
 pub(super) struct Job {
     /// Queues, in the order of their numbers, with when each was served last.
     pub queues: Vec<(i32, u64)>,
+    /// What these queues are called.
+    pub names: Vec<QueueName>,
     /// The mutex to wait for before the others are tried.
     pub wait_for: Option<i32>,
     pub asks: Vec<Ask>,
@@ -57,14 +61,23 @@ pub(super) struct Claimed {
 
 /// Claims tasks.
 pub(super) async fn claim(tx: Tx<'static>, job: &Job) -> Result<Claimed, Failed> {
+    if let Some(turns) = take::turns(job)
+        && let Some(claimed) = take(&tx, job, &turns).await?
+    {
+        return Ok(claimed);
+    }
+    look_and_share(&tx, job).await
+}
+
+async fn look_and_share(tx: &Tx<'_>, job: &Job) -> Result<Claimed, Failed> {
     let numbers: Vec<i32> = job.queues.iter().map(|(queue, _)| *queue).collect();
     let mut walks = job.walks.clone();
     let ((), held, rooms, running, mut found) = try_join5(
-        wait_for(&tx, job.wait_for),
-        lock(&tx, &numbers),
-        rooms(&tx, &numbers),
-        running(&tx, job.wants_running),
-        look(&tx, &walks),
+        wait_for(tx, job.wait_for),
+        lock(tx, &numbers),
+        rooms(tx, &numbers),
+        running(tx, job.wants_running),
+        look(tx, &walks),
     )
     .await?;
     let mut finds: Vec<BTreeMap<(i32, i64), Candidate>> = vec![BTreeMap::new(); numbers.len()];
@@ -83,7 +96,7 @@ pub(super) async fn claim(tx: Tx<'static>, job: &Job) -> Result<Claimed, Failed>
         if !goes_on {
             break;
         }
-        found = look(&tx, &walks).await?;
+        found = look(tx, &walks).await?;
     }
     walks.retain(|(key, _)| held.contains(&key.0));
 
@@ -99,7 +112,7 @@ pub(super) async fn claim(tx: Tx<'static>, job: &Job) -> Result<Claimed, Failed>
     let mut asks = job.asks.clone();
     let given = share(&mut asks, &mut offers, job.grants);
     let leases =
-        if given.is_empty() { HashMap::new() } else { grant(&tx, job, &offers, &given).await? };
+        if given.is_empty() { HashMap::new() } else { grant(tx, job, &offers, &given).await? };
     let limited = rooms.iter().filter(|(_, room)| room.is_limited).map(|(queue, _)| *queue);
     let limited = limited.collect();
     Ok(Claimed { held, limited, walks, offers, given, leases, running })
@@ -115,34 +128,34 @@ fn keep(tasks: &mut BTreeMap<(i32, i64), Candidate>, task: Candidate) {
 
 /// What a queue's settings let start.
 #[derive(Debug, Clone, Copy)]
-struct Room {
+pub(super) struct Room {
     most: Option<i64>,
-    is_limited: bool,
+    pub is_limited: bool,
 }
 
 impl Room {
-    const fn is_open(&self) -> bool {
+    pub const fn is_open(&self) -> bool {
         !matches!(self.most, Some(0))
     }
 
-    fn most(&self) -> u64 {
+    pub fn most(&self) -> u64 {
         self.most.map_or(u64::MAX, i64::unsigned_abs)
     }
 }
 
-async fn wait_for(tx: &Tx<'_>, queue: Option<i32>) -> Result<(), Failed> {
+pub(super) async fn wait_for(tx: &Tx<'_>, queue: Option<i32>) -> Result<(), Failed> {
     if let Some(queue) = queue {
         tx.query(sql!("claim_wait"), &[&queue]).await?;
     }
     Ok(())
 }
 
-async fn lock(tx: &Tx<'_>, queues: &[i32]) -> Result<BTreeSet<i32>, Failed> {
+pub(super) async fn lock(tx: &Tx<'_>, queues: &[i32]) -> Result<BTreeSet<i32>, Failed> {
     let held: Vec<i32> = tx.one(sql!("claim_lock"), &[&queues]).await?.try_get("held")?;
     Ok(held.into_iter().collect())
 }
 
-async fn rooms(tx: &Tx<'_>, queues: &[i32]) -> Result<HashMap<i32, Room>, Failed> {
+pub(super) async fn rooms(tx: &Tx<'_>, queues: &[i32]) -> Result<HashMap<i32, Room>, Failed> {
     let rows = tx.query(sql!("claim_room"), &[&queues]).await?;
     let room = |row: &Row| {
         let room = Room { most: row.try_get("room")?, is_limited: row.try_get("is_limited")? };
@@ -151,7 +164,7 @@ async fn rooms(tx: &Tx<'_>, queues: &[i32]) -> Result<HashMap<i32, Room>, Failed
     rows.iter().map(room).collect()
 }
 
-async fn running(tx: &Tx<'_>, is_wanted: bool) -> Result<Option<Running>, Failed> {
+pub(super) async fn running(tx: &Tx<'_>, is_wanted: bool) -> Result<Option<Running>, Failed> {
     if !is_wanted {
         return Ok(None);
     }
@@ -223,39 +236,52 @@ async fn grant(
     let holders = given.iter().map(|given| job.asks[given.ask].worker.clone());
     *job.tried.lock().unwrap_or_else(PoisonError::into_inner) =
         ids.iter().copied().zip(holders).collect();
-    let (timeout, grace) = (span(Policy::default().timeout), span(limits::STOP_GRACE));
+    let (timeout, grace) = allowances();
     let (rows, ()) = try_join(
         tx.query(sql!("claim_grant"), &[&ids, &workers, &ttls, &timeout, &grace]),
         tx.commit(),
     )
     .await?;
-    let reader = Reader::of(&rows);
+    let mut leases = Leases::of(&rows);
     let lasts: HashMap<Uuid, i64> = ids.into_iter().zip(ttls).collect();
     rows.iter()
         .map(|row| {
             let id: Uuid = row.try_get("id")?;
+            let queue = job.queues.binary_search_by_key(&row.try_get("queue")?, |(no, _)| *no);
+            let name = &job.names[queue.unwrap_or_default()];
             let ttl = lasts.get(&id).copied().unwrap_or_default();
-            Ok((id, lease(&reader, row, ttl)?))
+            Ok((id, leases.read(row, name, ttl)?))
         })
         .collect()
 }
 
-fn lease(reader: &Reader, row: &Row, ttl: i64) -> Result<Lease, Failed> {
-    let task = Arc::new(reader.task(row)?);
-    let count =
-        |column: &str| -> Result<u32, Failed> { Ok(row.try_get::<_, i32>(column)?.unsigned_abs()) };
-    Ok(Lease {
-        key: LeaseKey {
-            task: task.id,
-            epoch: Epoch(row.try_get::<_, i64>("granted")?.unsigned_abs()),
-        },
-        attempt: count("nth")?,
-        losses: count("losses")?,
-        ttl: crate::row::span(ttl),
-        enqueued_at: timestamp(row.try_get("enqueued_at")?),
-        checkpoints: reader.checkpoints(row)?,
-        task,
-    })
+/// How long a task may run if it does not say so itself, and how long it may take to stop.
+pub(super) fn allowances() -> (i64, i64) {
+    (span(Policy::default().timeout), span(limits::STOP_GRACE))
+}
+
+/// Reads leases from the rows that say what was leased.
+#[derive(Debug)]
+pub(super) struct Leases {
+    reader: Reader,
+    shared: Shared,
+}
+
+impl Leases {
+    pub fn of(rows: &[Row]) -> Self {
+        Self { reader: Reader::of(rows), shared: Shared::default() }
+    }
+
+    /// The lease of a task of this queue.
+    pub fn read(&mut self, row: &Row, queue: &QueueName, ttl: i64) -> Result<Lease, Failed> {
+        let task = Arc::new(self.reader.task_of(row, queue, &mut self.shared)?);
+        let (granted, attempt) = self.reader.granted(row)?;
+        let (losses, enqueued_at) = self.reader.past(row)?;
+        let ttl = crate::row::span(ttl);
+        let key = LeaseKey { task: task.id, epoch: granted };
+        let checkpoints = self.reader.checkpoints(row)?;
+        Ok(Lease { key, attempt, losses, ttl, enqueued_at, checkpoints, task })
+    }
 }
 
 /// Those of these leases, by task and worker, that were granted after all.

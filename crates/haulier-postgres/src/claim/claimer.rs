@@ -272,9 +272,16 @@ impl Claimer {
             (key, walk)
         });
         let walks = walks.collect();
+        let mut names: BTreeMap<i32, QueueName> = BTreeMap::new();
+        for (want, own) in asking.iter().flat_map(|call| call.wants.iter().zip(&*call.numbers)) {
+            let named = want.queues.iter().zip(own).filter_map(|(from, no)| Some(((*no)?, from)));
+            let named = named.filter(|(no, _)| demand.contains_key(no));
+            names.extend(named.map(|(no, from)| (no, from.queue.clone())));
+        }
         let served = |queue| self.served.get(&queue).copied().unwrap_or_default();
         Job {
             queues: numbers.into_iter().map(|queue| (queue, served(queue))).collect(),
+            names: names.into_values().collect(),
             wait_for: self.busy.take().filter(|queue| demand.contains_key(queue)),
             asks,
             ttls,

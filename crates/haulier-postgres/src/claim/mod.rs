@@ -10,6 +10,7 @@
 //! | `desk` | the calls that wait |
 //! | `claimer` | what is claimed when, for whom |
 //! | `attempt` | one claim: the transaction |
+//! | `take` | the short way, where it does not matter who gets which task |
 //! | `share` | whose turn it is, and which task that one gets |
 //! | `walk` | one claim's way through the lines of a queue |
 //! | `track`, `tracks` | what is known of lines, so that nothing is looked at in vain |
@@ -18,6 +19,7 @@ mod attempt;
 mod claimer;
 mod desk;
 mod share;
+mod take;
 #[cfg(test)]
 mod tests;
 mod track;

@@ -19,9 +19,12 @@ use crate::change::InLine;
 use crate::lane::{Lane, Verb};
 use crate::store::Inner;
 
-/// Calls that wait for their turn.
+/// Calls that wait for their turn, and what was learnt from those before.
 #[derive(Debug, Default)]
-pub(crate) struct Enqueues(Arc<Lane<NewTask, Enqueued>>);
+pub(crate) struct Enqueues {
+    lane: Arc<Lane<NewTask, Enqueued>>,
+    wary: plain::Wary,
+}
 
 /// Stores each task or says why not.
 pub(crate) async fn enqueue(inner: &Arc<Inner>, tasks: Vec<NewTask>) -> Result<Vec<Enqueued>> {
@@ -31,7 +34,7 @@ pub(crate) async fn enqueue(inner: &Arc<Inner>, tasks: Vec<NewTask>) -> Result<V
         let inner = Arc::clone(&own);
         Box::pin(async move { store(&inner, &tasks).await })
     });
-    inner.enqueues.0.call(tasks, bytes, verb).await
+    inner.enqueues.lane.call(tasks, bytes, verb).await
 }
 
 /// A task of a batch on its way, with the number of its queue; none if there is no room for one

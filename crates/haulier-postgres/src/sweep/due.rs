@@ -10,7 +10,11 @@ use super::time::Time;
 use crate::db::Failed;
 use crate::now::span;
 
-/// The first of everything that time brings about. Of the calendar, but for `deadline`.
+/// So far ahead, in milliseconds, a sweep sees when a lease runs out.
+pub(super) const AHEAD: i64 = 1_000;
+
+/// The first of everything that time brings about. Of the calendar, but for `deadline`, which is
+/// known only if it is near.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Due {
     pub time: Time,
@@ -84,15 +88,15 @@ impl Due {
 
     /// When there is something to do again, from now; `all` of what sweeps do, or only what brings
     /// tasks into line. Counts can wait for whatever else comes.
-    pub fn next(&self, all: bool) -> Option<Duration> {
+    pub fn next(&self, all: bool) -> Duration {
         let timers = [self.wake, self.expires];
         let house = [self.kept, self.gone, self.held, self.look];
         let house = house.into_iter().filter(|_| all);
         let by_wall = timers.into_iter().chain(house).flatten();
         let by_wall = by_wall.map(|at| at.saturating_sub(self.time.wall));
-        let by_lease = self.deadline.map(|at| at.saturating_sub(self.time.leases));
-        let left = by_wall.chain(by_lease).min()?;
-        Some(Duration::from_millis(u64::try_from(left).unwrap_or_default()))
+        let by_lease = self.deadline.map_or(AHEAD, |at| at.saturating_sub(self.time.leases));
+        let left = by_wall.chain([by_lease]).min().unwrap_or_default();
+        Duration::from_millis(u64::try_from(left).unwrap_or_default())
     }
 }
 

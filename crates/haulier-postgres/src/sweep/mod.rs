@@ -27,7 +27,7 @@ use crate::db::{Failed, Params, Tx, sql};
 use crate::now::span;
 use crate::store::Inner;
 use crate::workers;
-use due::{Begun, Due, Floors};
+use due::{AHEAD, Begun, Due, Floors};
 use time::{GAP, Moment, Seen, TOLERANCE, Time, Watch};
 
 pub(crate) use forget::{Removal, remove};
@@ -170,7 +170,7 @@ impl Slice<'_> {
         }
         self.memory.floors.reach(&due);
         let idle = limits::WORKER_FORGOTTEN_AFTER;
-        self.done.next = match due.next(all).unwrap_or(idle) {
+        self.done.next = match due.next(all) {
             Duration::ZERO if worked => Duration::ZERO,
             later => later.clamp(HELD, idle),
         };
@@ -185,7 +185,7 @@ impl Slice<'_> {
             let Begun { wake, expires, deadline, kept, gone } = self.begun;
             let before = clock.monotonic();
             let look = |tx: Tx<'static>| async move {
-                let floors: Params<'_> = &[node, &wake, &expires, &deadline, &kept, &gone];
+                let floors: Params<'_> = &[node, &wake, &expires, &deadline, &kept, &gone, &AHEAD];
                 let (row, ()) = try_join!(biased; tx.one(sql!("sweep_due"), floors), tx.commit())?;
                 let moment = Moment { before, after: clock.monotonic() };
                 let seen = Seen::read(&row)?;
@@ -194,8 +194,13 @@ impl Slice<'_> {
                 Ok((seen, Due::read(&row, time)?, watch, moment))
             };
             let (seen, due, watch, moment) = self.inner.db.read("sweep", look).await?;
-            if self.keep_time(&seen, &due, moment.after).await? {
+            let kept = self.keep_time(&seen, &due, moment.after).await?;
+            if kept {
                 self.memory.watch = Some(watch);
+            }
+            // What was seen does not reach as far as the time has gone: now that that is kept, it
+            // will.
+            if kept && due.time.leases <= seen.told().max(seen.leases) + AHEAD {
                 return Ok(due);
             }
         }
