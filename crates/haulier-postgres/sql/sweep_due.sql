@@ -25,5 +25,6 @@ SELECT {schema}.clock() AS clock, m.wall, m.slip, m.leases_at,
         WHERE c.held_until IS NOT NULL ORDER BY c.held_until LIMIT 1) AS held,
        (SELECT r.look_at FROM {schema}.retention r
         WHERE r.look_at IS NOT NULL ORDER BY r.look_at LIMIT 1) AS look,
-       EXISTS (SELECT FROM {schema}.tally y WHERE y.fresh) AS fresh
+       CASE WHEN $8::boolean THEN EXISTS (SELECT FROM {schema}.tally y WHERE y.fresh)
+           ELSE false END AS fresh
 FROM {schema}.meta m

@@ -2,7 +2,8 @@
 //! line: then it does not matter who gets which, whose turn comes when is known before anything was
 //! looked at, and one statement looks, leases and reads what was leased.
 
-use futures_util::future::try_join5;
+use futures_util::future::{try_join, try_join5};
+use tokio::task::yield_now;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -74,13 +75,17 @@ pub(super) async fn take(
         .iter()
         .map(|given| (tasks[given.task].id, job.asks[given.ask].worker.clone()))
         .collect();
-    tx.commit().await?;
-    let mut leases = Leases::of(&rows);
-    let read = seen.taken.iter().zip(&given).map(|(row, given)| {
-        let lease = leases.read(&rows[*row], &job.names[0], job.ttls[given.ask])?;
-        Ok((tasks[given.task].id, lease))
-    });
-    let leases = read.collect::<Result<_, Failed>>()?;
+    // It is read while the database ends the transaction.
+    let read = async {
+        yield_now().await;
+        let mut leases = Leases::of(&rows);
+        let read = seen.taken.iter().zip(&given).map(|(row, given)| {
+            let lease = leases.read(&rows[*row], &job.names[0], job.ttls[given.ask])?;
+            Ok((tasks[given.task].id, lease))
+        });
+        read.collect::<Result<_, Failed>>()
+    };
+    let ((), leases) = try_join(tx.commit(), read).await?;
     let left = room.map_or(0, Room::most).saturating_sub(given.len() as u64);
     let is_limited = rooms.get(&queue).is_some_and(|room| room.is_limited);
     Ok(Some(Claimed {

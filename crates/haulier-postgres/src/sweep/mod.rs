@@ -38,6 +38,9 @@ const NODE_FORGOTTEN_AFTER: i64 = 60_000;
 const NODE_HEARD_EVERY: i64 = 1_000;
 /// What is due, but held by somebody else, is looked at again after this long.
 const HELD: Duration = Duration::from_millis(50);
+/// Counts are added up this often while many tasks are completed. Each time leaves rows behind that
+/// are gone, and every sum walks over them until the last transaction has ended that began before.
+const ADDED_UP_EVERY: Duration = Duration::from_secs(1);
 /// Silent workers are looked for this often.
 const WORKERS_EVERY: Duration = Duration::from_secs(1);
 
@@ -53,6 +56,8 @@ struct Memory {
     floors: Floors,
     /// Queues that complete many tasks: looks at each since the last one from the beginning.
     busy: HashMap<i32, u32>,
+    /// When counts were added up last.
+    added_up_at: Option<Duration>,
     /// When silent workers are looked for again.
     workers_at: Option<Duration>,
 }
@@ -137,7 +142,9 @@ async fn slice(inner: &Arc<Inner>, budget: usize, all: bool) -> Result<Swept> {
     let began = inner.clock.monotonic();
     let begun = memory.floors.begin(began);
     let done = Swept::default();
-    let slice = Slice { inner, memory: &mut memory, began, begun, left: budget, done };
+    let is_time = |at: Duration| began.saturating_sub(at) >= ADDED_UP_EVERY;
+    let adds_up = all && (memory.busy.is_empty() || memory.added_up_at.is_none_or(is_time));
+    let slice = Slice { inner, memory: &mut memory, began, begun, adds_up, left: budget, done };
     let swept = slice.run(all).await;
     memory.failing = match &swept {
         Ok(_) => None,
@@ -154,6 +161,8 @@ struct Slice<'a> {
     began: Duration,
     /// Where its looks begin.
     begun: Begun,
+    /// Whether it is to see if there are counts to be added up.
+    adds_up: bool,
     /// Tasks that it may still touch.
     left: usize,
     done: Swept,
@@ -183,9 +192,11 @@ impl Slice<'_> {
             let (clock, node, remembered) =
                 (&self.inner.clock, &self.inner.node, self.memory.watch);
             let Begun { wake, expires, deadline, kept, gone } = self.begun;
+            let adds_up = self.adds_up;
             let before = clock.monotonic();
             let look = |tx: Tx<'static>| async move {
-                let floors: Params<'_> = &[node, &wake, &expires, &deadline, &kept, &gone, &AHEAD];
+                let floors: Params<'_> =
+                    &[node, &wake, &expires, &deadline, &kept, &gone, &AHEAD, &adds_up];
                 let (row, ()) = try_join!(biased; tx.one(sql!("sweep_due"), floors), tx.commit())?;
                 let moment = Moment { before, after: clock.monotonic() };
                 let seen = Seen::read(&row)?;
@@ -258,7 +269,9 @@ impl Slice<'_> {
         }
         if due.is_fresh() || due.frees_a_key() {
             worked |= retain::add_up(self).await?;
+            self.memory.added_up_at = Some(self.began);
         }
+        self.adds_up = false;
         worked |= retain::look(self).await?;
         if due.forgets() {
             worked |= forget::batches(self).await?;

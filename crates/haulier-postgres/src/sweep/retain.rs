@@ -22,6 +22,8 @@ const QUEUES: i64 = 64;
 const SUMS: i64 = 1_024;
 /// A look that removes so many tasks is one of many.
 const MANY: usize = 500;
+/// Tasks that a look may remove where many are: most of them go with the rows of their batches.
+const MOST: usize = 16_000;
 /// Looks at a busy queue that pass over what lies below its mark, between two that do not.
 const PASSES: u32 = 32;
 
@@ -66,8 +68,8 @@ struct Looked {
 
 /// Looks at the queues that are due.
 pub(super) async fn look(slice: &mut Slice<'_>) -> Result<bool> {
-    let budget = slice.left;
     let busy = &slice.memory.busy;
+    let budget = if busy.is_empty() { slice.left } else { slice.left.max(MOST) };
     let looked = slice.inner.db.write("sweep", |tx| look_at_some(tx, budget, busy)).await?;
     for &(queue, gone) in &looked.gone {
         slice.spend(gone);
