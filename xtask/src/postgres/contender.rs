@@ -91,8 +91,9 @@ pub const ALL: [Contender; 6] = [
     },
 ];
 
-/// Tasks of a round of `Latency`: ten seconds.
-const LATENCY_TASKS: u32 = 1_000;
+/// Tasks a second of `Latency`, and how long a round of it takes.
+const LATENCY_RATE: u32 = 100;
+const LATENCY_SECONDS: u32 = 10;
 
 /// Where the programs are.
 #[derive(Debug)]
@@ -128,7 +129,7 @@ impl Contender {
         tasks: u32,
     ) -> Result<Vec<f64>, String> {
         let tasks = match workload {
-            Latency => LATENCY_TASKS,
+            Latency => LATENCY_RATE * LATENCY_SECONDS,
             _ => (tasks / self.one_in).max(1),
         };
         let count = tasks.to_string();
@@ -141,8 +142,13 @@ impl Contender {
             Drive::Ours { callers, batch } => {
                 migrate(programs.haulier, url)?;
                 let mut bench = Command::new(programs.haulier);
-                bench.args(["bench", url, "-w", workload.name(), "--tasks", &count]);
-                bench.args(["--rate", "100", "-o", "json"]);
+                bench.args(["bench", url, "-w", workload.name(), "-o", "json"]);
+                match workload {
+                    Latency => bench
+                        .args(["--rate", &LATENCY_RATE.to_string()])
+                        .args(["--seconds", &LATENCY_SECONDS.to_string()]),
+                    _ => bench.args(["--tasks", &count]),
+                };
                 bench.args(["--callers", &callers.to_string(), "--batch", &batch.to_string()]);
                 ours(&run(&mut bench)?, tasks)
             }
