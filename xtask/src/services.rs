@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// A file that shows that a package is there, and the package.
-const TOOLS: [(&[&str], &str); 11] = [
+const TOOLS: [(&[&str], &str); 12] = [
     (&["/usr/bin/unshare"], "util-linux"),
     (&["/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4"], "e2fsprogs"),
     (&["/usr/bin/strace"], "strace"),
@@ -17,6 +17,7 @@ const TOOLS: [(&[&str], &str); 11] = [
     (&["/usr/bin/fusermount3"], "fuse3"),
     (&["/usr/lib/postgresql"], "postgresql"),
     (&["/usr/sbin/pgbouncer"], "pgbouncer"),
+    (&["/usr/bin/redis-server"], "redis-server"),
     // It counts instructions.
     (&["/usr/bin/valgrind"], "valgrind"),
 ];

@@ -13,15 +13,18 @@
 //! | `schedule.rs` | what breaks when, for how long, from a seed |
 //! | `proxy.rs` | a TCP proxy: delay, one-way silence, cut after so many bytes, at a message |
 //! | `postgres.rs` | a PostgreSQL of a test's own: killed, frozen, followed by a standby |
+//! | `redis.rs` | a Redis of a test's own: killed, frozen |
 
 mod load;
 mod postgres;
 mod proxy;
+mod redis;
 mod register;
 mod schedule;
 
 pub use load::{Load, QUEUES, Seen, Shape};
 pub use postgres::PgServer;
 pub use proxy::{Break, Proxy};
+pub use redis::RedisServer;
 pub use register::Register;
 pub use schedule::{Dice, Strike, schedule};
