@@ -47,6 +47,8 @@ pub use sent::{ResultError, Sent};
 pub use haulier_derive::Task;
 #[cfg(feature = "postgres")]
 pub use haulier_postgres as postgres;
+#[cfg(feature = "redis")]
+pub use haulier_redis as redis;
 
 /// What nearly every program uses.
 pub mod prelude {

@@ -57,6 +57,8 @@ enum Engine {
     Embedded(haulier_embedded::EmbeddedStore),
     #[cfg(feature = "postgres")]
     Postgres(haulier_postgres::PgStore),
+    #[cfg(feature = "redis")]
+    Redis(haulier_redis::RedisStore),
 }
 
 /// Why an open store had to stop: nothing is acknowledged any more, and the process should end. The
@@ -87,7 +89,8 @@ pub enum OpenError {
     Away(Error),
 }
 
-/// Opens the store that a URL names: `memory:`, `file:DIR` or `postgres://HOST/DATABASE`.
+/// Opens the store that a URL names: `memory:`, `file:DIR`, `postgres://HOST/DATABASE` or
+/// `redis://HOST`.
 ///
 /// # Errors
 /// [`OpenError`], which keeps apart what a program may want to tell apart.
@@ -99,6 +102,7 @@ pub async fn open(url: &str, options: StoreOptions) -> Result<OpenStore, OpenErr
         Some(("memory", "")) => Err(left_out("memory")),
         Some(("file", path)) if !path.is_empty() => open_file(path.to_owned(), options).await,
         Some(("postgres" | "postgresql", _)) => open_postgres(url, options).await,
+        Some(("redis" | "rediss", _)) => open_redis(url, options).await,
         Some((scheme, _)) => Err(unknown(scheme)),
         None => Err(unknown(url)),
     }
@@ -155,6 +159,25 @@ async fn open_postgres(_: &str, _: StoreOptions) -> Result<OpenStore, OpenError>
     Err(left_out("postgres"))
 }
 
+#[cfg(feature = "redis")]
+async fn open_redis(url: &str, options: StoreOptions) -> Result<OpenStore, OpenError> {
+    use haulier_redis::{Options, RedisStore};
+    let entropy = crate::system_entropy().map_err(OpenError::Url)?;
+    let mut redis = Options::parse(url, entropy)
+        .map_err(OpenError::Url)?
+        .with_payload_bytes_max(options.payload_bytes_max);
+    redis.clock = options.clock;
+    redis.class = redis.class.max(options.min_durability);
+    let store = RedisStore::open(redis).await?;
+    Ok(OpenStore { store: Arc::new(store.clone()), engine: Engine::Redis(store) })
+}
+
+#[cfg(not(feature = "redis"))]
+#[expect(clippy::unused_async, reason = "opening takes its time with the feature `redis`")]
+async fn open_redis(_: &str, _: StoreOptions) -> Result<OpenStore, OpenError> {
+    Err(left_out("redis"))
+}
+
 impl OpenStore {
     /// The store in PostgreSQL behind it, for what only a database can do: see
     /// [`crate::postgres`]. `None` if it is another one.
@@ -162,7 +185,7 @@ impl OpenStore {
     pub fn postgres(&self) -> Option<&haulier_postgres::PgStore> {
         match &self.engine {
             Engine::Postgres(store) => Some(store),
-            #[cfg(any(feature = "memory", feature = "embedded"))]
+            #[cfg(any(feature = "memory", feature = "embedded", feature = "redis"))]
             _ => None,
         }
     }
@@ -179,6 +202,11 @@ impl OpenStore {
             }
             #[cfg(feature = "postgres")]
             Engine::Postgres(ref store) => {
+                let failed = store.failed();
+                Box::pin(async move { Fatal::from(failed.await) })
+            }
+            #[cfg(feature = "redis")]
+            Engine::Redis(ref store) => {
                 let failed = store.failed();
                 Box::pin(async move { Fatal::from(failed.await) })
             }
@@ -203,6 +231,11 @@ impl OpenStore {
                 Code::NotSupported,
                 "a store in PostgreSQL is backed up with its database: pg_dump or pg_basebackup",
             )),
+            #[cfg(feature = "redis")]
+            Engine::Redis(_) => Err(Error::new(
+                Code::NotSupported,
+                "a store in Redis is backed up with its Redis: BGSAVE, or its append-only files",
+            )),
         }
     }
 
@@ -211,7 +244,7 @@ impl OpenStore {
     /// # Errors
     /// What the store says; what it acknowledged is safe even so.
     #[cfg_attr(
-        not(any(feature = "embedded", feature = "postgres")),
+        not(any(feature = "embedded", feature = "postgres", feature = "redis")),
         expect(clippy::unused_async, reason = "memory has nothing to wait for")
     )]
     pub async fn close(&self) -> haulier_core::Result<()> {
@@ -222,11 +255,18 @@ impl OpenStore {
             Engine::Embedded(ref store) => store.close().await,
             #[cfg(feature = "postgres")]
             Engine::Postgres(ref store) => store.close().await,
+            #[cfg(feature = "redis")]
+            Engine::Redis(ref store) => store.close().await,
         }
     }
 }
 
-#[cfg(not(all(feature = "memory", feature = "embedded", feature = "postgres")))]
+#[cfg(not(all(
+    feature = "memory",
+    feature = "embedded",
+    feature = "postgres",
+    feature = "redis"
+)))]
 fn left_out(feature: &str) -> OpenError {
     OpenError::Url(Error::new(
         Code::NotSupported,
@@ -240,7 +280,7 @@ fn unknown(scheme: &str) -> OpenError {
         "url",
         format!(
             "{shown:?} names no store; known are memory:, file:DIR as in file:/var/lib/haulier, \
-             postgres://USER@HOST/DATABASE and, for clients, http://HOST:7420 and https://HOST:7420"
+             postgres://USER@HOST/DATABASE, redis://HOST and, for clients, http://HOST:7420 and https://HOST:7420"
         ),
     ))
 }
@@ -319,6 +359,27 @@ impl From<haulier_postgres::OpenError> for OpenError {
             Postgres::Options(error) => Self::Url(error),
             Postgres::Refused(error) => Self::Refused(error),
             Postgres::Away(error) => Self::Away(error),
+        }
+    }
+}
+
+#[cfg(feature = "redis")]
+impl From<haulier_redis::OpenError> for OpenError {
+    fn from(error: haulier_redis::OpenError) -> Self {
+        use haulier_redis::OpenError as Redis;
+        match error {
+            Redis::Options(error) => Self::Url(error),
+            Redis::Refused(error) => Self::Refused(error),
+            Redis::Away(error) => Self::Away(error),
+        }
+    }
+}
+
+#[cfg(feature = "redis")]
+impl From<haulier_redis::Fatal> for Fatal {
+    fn from(fatal: haulier_redis::Fatal) -> Self {
+        match fatal {
+            haulier_redis::Fatal::Damaged(why) => Self::Damaged(why),
         }
     }
 }

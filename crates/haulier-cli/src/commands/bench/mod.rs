@@ -62,8 +62,8 @@ more of everything and five rounds. Run it from a release build. Every run balan
 missing task, or fewer syncs than the server's durability class takes, fails it and publishes
 nothing. What each row means and how to measure fairly: docs/operations/benchmarks.md.")]
 pub struct Args {
-    /// The server, or `memory:`, `file:DIR` or `postgres://…` for a store in this process; without
-    /// it, a server of this program on an embedded store in a temporary directory
+    /// The server, or `memory:`, `file:DIR`, `postgres://…` or `redis://…` for a store in this
+    /// process; without it, a server of this program on an embedded store in a temporary directory
     url: Option<String>,
     /// What to measure; may be repeated, all if left out
     #[arg(short, long = "workload", value_enum)]

@@ -1,0 +1,106 @@
+//! What failures of Redis mean, and the errors of opening and of the end.
+
+use std::fmt;
+
+use haulier_core::{Code, Error};
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+/// What the prelude says when the store's keys are not there any more.
+const GONE: &str = "HAULIERGONE";
+
+/// Why the store could not be opened.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum OpenError {
+    /// The options make no sense.
+    #[error("{0}")]
+    Options(Error),
+    /// Redis is not what it must be, or refuses us.
+    #[error("{0}")]
+    Refused(Error),
+    /// Redis cannot be reached, or not now.
+    #[error("{0}")]
+    Away(Error),
+}
+
+impl OpenError {
+    /// What a failed call means while the store is opened.
+    pub(crate) fn from_call(error: Error) -> Self {
+        match error.code() {
+            Code::Invalid => Self::Options(error),
+            Code::Unavailable | Code::Throttled | Code::UnknownOutcome => Self::Away(error),
+            _ => Self::Refused(error),
+        }
+    }
+
+    /// The error itself.
+    pub fn error(&self) -> &Error {
+        match self {
+            Self::Options(error) | Self::Refused(error) | Self::Away(error) => error,
+        }
+    }
+}
+
+/// Why an open store had to stop: what it stands on is not there any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fatal {
+    /// Keys, or what they held, are gone.
+    Damaged(String),
+}
+
+impl fmt::Display for Fatal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Damaged(why) = self;
+        f.write_str(why)
+    }
+}
+
+impl std::error::Error for Fatal {}
+
+/// Whether Redis says that the store is not there any more.
+pub(crate) fn is_gone(error: &RedisError) -> bool {
+    error.code() == Some(GONE)
+}
+
+/// Whether Redis says that it is at another script, and has not done what it was asked.
+pub(crate) fn is_busy(error: &RedisError) -> bool {
+    error.code() == Some("BUSY")
+}
+
+/// What a failed command means for whoever asked. `writes`: it may have changed something before
+/// its answer was lost.
+pub(crate) fn translate(verb: &str, writes: bool, error: RedisError) -> Error {
+    let code = match error.kind() {
+        ErrorKind::Server(
+            ServerErrorKind::BusyLoading
+            | ServerErrorKind::TryAgain
+            | ServerErrorKind::ClusterDown
+            | ServerErrorKind::MasterDown
+            | ServerErrorKind::ReadOnly
+            | ServerErrorKind::Moved
+            | ServerErrorKind::Ask,
+        )
+        | ErrorKind::ClusterConnectionNotFound
+        | ErrorKind::MasterNameNotFoundBySentinel => Code::Unavailable,
+        ErrorKind::Server(ServerErrorKind::NoPerm) | ErrorKind::AuthenticationFailed => {
+            Code::Internal
+        }
+        ErrorKind::Io if error.is_connection_refusal() || !writes => Code::Unavailable,
+        ErrorKind::Io => Code::UnknownOutcome,
+        _ => match error.code() {
+            Some("OOM") => Code::StorageFull,
+            Some("BUSY" | "MISCONF" | "NOREPLICAS" | GONE) => Code::Unavailable,
+            _ => Code::Internal,
+        },
+    };
+    let text = match code {
+        Code::StorageFull => "Redis has reached its maxmemory: nothing new is stored until tasks \
+                              are done or removed, or the limit is raised"
+            .to_owned(),
+        Code::UnknownOutcome => {
+            format!("the answer to {verb} was lost: it may or may not have happened; ask again")
+        }
+        Code::Unavailable => format!("Redis does not serve {verb} now; try again"),
+        _ => format!("Redis refused {verb}"),
+    };
+    Error::new(code, text).caused_by(error)
+}

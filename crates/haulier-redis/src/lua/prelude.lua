@@ -1,0 +1,614 @@
+-- What every verb begins with: the keys of a shard, the time, and a cache of tasks, queues and
+-- workers that is written back at the end, each of them once.
+--
+-- Indexes are functions of the tasks: `places` says where a task stands, and `flush` writes what
+-- has changed since it was read, so none can be forgotten. A task's state changes in one place
+-- only (`become`). Strings are never compared by `<`: Redis compares them by its locale.
+
+local META, TASK, BODY, EXTRA, READY, DUE, LEASE, EXPIRE, AGE, DONE, KEEP, HELD, QUEUE, KEY, GONE,
+    WORKER, HEARD, HOLDS, TODO, NODE = unpack(KEYS)
+local call, pack, floor, byte, sub = redis.call, cmsgpack.pack, math.floor, string.byte, string.sub
+local args = cmsgpack.unpack(ARGV[2])
+
+local SCHEDULED, AVAILABLE, RUNNING, RETRYABLE, COMPLETED, CANCELLED, DEAD = 0, 1, 2, 3, 4, 5, 6
+local EXHAUSTED, REJECTED, LOST, EXPIRED = 0, 1, 2, 3
+-- How a delivery ended: as the outcomes are numbered, and that its lease ran out.
+local E_COMPLETE, E_FAIL, E_REJECT, E_SNOOZE, E_RELEASE, E_CANCELLED, E_LOST = 0, 1, 2, 3, 4, 5, 6
+-- The limits of core, in milliseconds where they are times.
+local LOSSES_MAX, DELIVERIES_MAX, STOP_GRACE = 5, 20, 10000
+local DEDUP_WINDOW, DEDUP_IDS_MAX = 120000, 1000000
+local WORKERS_MAX, WORKER_FORGOTTEN_AFTER, QUEUES_MAX, ITEMS_MAX = 10000, 300000, 1000000, 1000
+-- What a queue's finished tasks are kept for, and how many completed ones, unless it says otherwise.
+local RETAIN = { 3600000, 10000, 86400000, 2592000000 }
+-- What verbs bring about of what has fallen due, before they look at anything; sweeps do the rest.
+local DUE_MAX = 100
+-- Arguments of one command; Lua's stack holds eight times as many.
+local MANY = 1000
+
+local meta = call('HMGET', META, 'format', 'generation', 'order', 'grants', 'base', 'wall', 'mono',
+    'slip', 'floor_high', 'floor_low')
+if not meta[1] then
+  return redis.error_reply('HAULIERGONE the store is not there: its keys were deleted or evicted')
+end
+local generation, order = tonumber(meta[2]), tonumber(meta[3])
+local grants, base = tonumber(meta[4]), tonumber(meta[5])
+local floor_high, floor_low = tonumber(meta[9]), tonumber(meta[10])
+
+-- What is stored and shown, and what leases count on: neither goes back.
+local wall, mono
+if ARGV[1] == '' then
+  local time = call('TIME')
+  wall = tonumber(time[1]) * 1000 + floor(tonumber(time[2]) / 1000)
+  mono = wall - tonumber(meta[8])
+else
+  local time = cmsgpack.unpack(ARGV[1])
+  wall, mono = time[1], time[2]
+end
+wall = math.max(wall, tonumber(meta[6]))
+mono = math.max(mono, tonumber(meta[7]))
+
+-- What others are to be told: queues in which something may be had now, workers for whom there is
+-- news, and that tasks became final.
+local woken, told, finished = {}, {}, false
+
+local function bytes8(number) return struct.pack('>I8', number) end
+
+-- A command with any number of arguments, `step` of which belong together.
+local function many(command, key, list, step)
+  local most = MANY - MANY % step
+  for first = 1, #list, most do
+    call(command, key, unpack(list, first, math.min(first + most - 1, #list)))
+  end
+end
+
+local function next_order()
+  order = order + 1
+  return order
+end
+
+-- Queues ------------------------------------------------------------------------------------
+
+local queues, queue_list, queues_known = {}, {}, nil
+
+-- A queue as it stands; one that was never heard of has every default.
+local function queue(name)
+  local q = queues[name]
+  if q then return q end
+  local blob = call('HGET', QUEUE, name)
+  if blob then
+    local r = cmsgpack.unpack(blob)
+    q = { name = name, known = true, paused = r[1], concurrency = r[2], max_tasks = r[3],
+      retain = r[4], n = r[5], accepted = r[6], removed = r[7], finished = r[8], served = r[9] }
+  else
+    q = { name = name, known = false, paused = false, concurrency = -1, max_tasks = -1,
+      retain = { unpack(RETAIN) }, n = { 0, 0, 0, 0, 0, 0, 0 }, accepted = 0, removed = 0,
+      finished = 0, served = 0 }
+  end
+  queues[name] = q
+  return q
+end
+
+local function touch_queue(q)
+  if q.touched then return end
+  q.touched = true
+  queue_list[#queue_list + 1] = q
+end
+
+local function count(q, state, by)
+  q.n[state + 1] = q.n[state + 1] + by
+  touch_queue(q)
+end
+
+-- Whether there is room for a queue that was never heard of.
+local function may_be_known(q)
+  if q.known then return true end
+  queues_known = queues_known or call('HLEN', QUEUE)
+  if queues_known >= QUEUES_MAX then return false end
+  queues_known = queues_known + 1
+  q.known = true
+  return true
+end
+
+-- Its settings let one more task run.
+local function is_open(q)
+  return not q.paused and (q.concurrency < 0 or q.n[RUNNING + 1] < q.concurrency)
+end
+
+-- Workers -----------------------------------------------------------------------------------
+
+local workers, worker_list, holds = {}, {}, {}
+
+-- A worker that is known, or nil.
+local function worker(name)
+  local w = workers[name]
+  if w == nil then
+    local blob = call('HGET', WORKER, name)
+    w = false
+    if blob then
+      local r = cmsgpack.unpack(blob)
+      w = { name = name, about = r[1], directive = r[2], heard = r[3], last = r[4], news = r[5] }
+    end
+    workers[name] = w
+  end
+  return w or nil
+end
+
+local function touch_worker(w)
+  if w.touched then return end
+  w.touched = true
+  worker_list[#worker_list + 1] = w
+end
+
+-- Notes a sign of life.
+local function heard(name)
+  local w = worker(name)
+  if not w then
+    w = { name = name, about = false, directive = 0, heard = mono, last = 0, news = false }
+    workers[name] = w
+  end
+  w.heard = mono
+  touch_worker(w)
+  return w
+end
+
+-- There is something that it should know.
+local function tell(name)
+  local w = worker(name)
+  if not w then return end
+  w.news = true
+  touch_worker(w)
+  told[#told + 1] = name
+end
+
+local function hold(name, by) holds[name] = (holds[name] or 0) + by end
+
+-- Forgets who has been silent for too long and holds nothing.
+local function forget_silent()
+  local since = mono - WORKER_FORGOTTEN_AFTER
+  local silent = call('ZRANGEBYSCORE', HEARD, '-inf', since, 'LIMIT', 0, WORKERS_MAX)
+  for _, name in ipairs(silent) do
+    if not call('HGET', HOLDS, name) then
+      call('HDEL', WORKER, name)
+      call('ZREM', HEARD, name)
+      workers[name] = false
+    end
+  end
+end
+
+-- Tasks -------------------------------------------------------------------------------------
+
+local tasks, task_list = {}, {}
+
+local function decode(id, blob)
+  local r = cmsgpack.unpack(blob)
+  return { id = id, queue = r[1], kind = r[2], priority = r[3], state = r[4], reason = r[5],
+    attempt = r[6], losses = r[7], cancel = r[8], started = r[9], high = r[10], low = r[11],
+    enqueued = r[12], due = r[13], fin = r[14], expires = r[15], order = r[16], max = r[17],
+    timeout = r[18], retain = r[19], key = r[20], window = r[21], until_finish = r[22],
+    grant = r[23], log = r[24] }
+end
+
+local function encode(t)
+  return pack({ t.queue, t.kind, t.priority, t.state, t.reason, t.attempt, t.losses, t.cancel,
+    t.started, t.high, t.low, t.enqueued, t.due, t.fin, t.expires, t.order, t.max, t.timeout,
+    t.retain, t.key, t.window, t.until_finish, t.grant, t.log })
+end
+
+-- Reads tasks that will be asked for.
+local function load(ids)
+  local asked = {}
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      asked[#asked + 1] = id
+    end
+  end
+  for first = 1, #asked, MANY do
+    local last = math.min(first + MANY - 1, #asked)
+    local blobs = call('HMGET', TASK, unpack(asked, first, last))
+    for at, blob in ipairs(blobs) do
+      if blob then
+        local id = asked[first + at - 1]
+        tasks[id] = decode(id, blob)
+      end
+    end
+  end
+end
+
+-- A task, or nil.
+local function task(id)
+  if tasks[id] == nil then load({ id }) end
+  return tasks[id] or nil
+end
+
+-- The line that a task stands in, within the index of all lines.
+local function line_of(queue_name, kind) return queue_name .. '\0' .. kind .. '\0' end
+
+-- Until when its window holds a unique key.
+local function window_end(t) return t.enqueued + t.window end
+
+-- Whether the task holds its unique key.
+local function holds_key(t)
+  if not t.key then return false end
+  local by_state = t.state < COMPLETED and (t.until_finish or not t.started)
+  return by_state or wall < window_end(t)
+end
+
+-- Where a task stands: a member and a score for each index that it is in.
+local function places(t)
+  local p = {}
+  local place = bytes8(t.order) .. t.id
+  local state = t.state
+  if state == AVAILABLE then
+    p[READY] = { line_of(t.queue, t.kind) .. string.char(57 - t.priority) .. place, 0 }
+  elseif state == RUNNING then
+    p[LEASE] = { place, t.grant[3] }
+  elseif state == SCHEDULED or state == RETRYABLE then
+    p[DUE] = { place, t.due }
+  else
+    local q = queue(t.queue)
+    local by_queue = q.retain[state == COMPLETED and 1 or state - 2]
+    local kept = t.fin + (t.retain >= 0 and t.retain or by_queue)
+    local shelf = tostring(state)
+    if t.key then
+      kept = math.max(kept, window_end(t))
+      if state == COMPLETED and wall < window_end(t) then
+        -- A key that is still held must go on meeting its task, however full the shelf is.
+        shelf = 'h'
+        p[HELD] = { t.id, window_end(t) }
+      end
+    end
+    p[KEEP] = { t.id, kept }
+    p[DONE] = { t.queue .. '\0' .. shelf .. bytes8(t.fin) .. place, 0 }
+  end
+  if t.expires >= 0 and not t.started and (state == SCHEDULED or state == AVAILABLE) then
+    p[EXPIRE] = { t.id, t.expires }
+  end
+  return p
+end
+
+-- A task is about to be changed.
+local function touch(t)
+  if t.was then return end
+  t.was = places(t)
+  if t.state == COMPLETED and t.key then
+    -- Its window may have ended since it was put on its shelf: it stands on either.
+    local at = bytes8(t.fin) .. bytes8(t.order) .. t.id
+    call('ZREM', DONE, t.queue .. '\0h' .. at, t.queue .. '\0' .. tostring(COMPLETED) .. at)
+    call('ZREM', HELD, t.id)
+    t.was[DONE], t.was[HELD] = nil, nil
+  end
+  task_list[#task_list + 1] = t
+end
+
+-- The one place where a state changes.
+local function become(t, state, reason)
+  touch(t)
+  local q = queue(t.queue)
+  count(q, t.state, -1)
+  count(q, state, 1)
+  if state ~= RUNNING and t.grant then
+    hold(t.grant[1], -1)
+    t.grant = false
+    if q.concurrency >= 0 then woken[t.queue] = true end
+  end
+  if state >= COMPLETED then
+    if t.state < COMPLETED then
+      t.fin = wall
+      q.finished = q.finished + 1
+    end
+    finished = true
+    -- More may be kept now than the queue wants.
+    if state == COMPLETED and q.n[COMPLETED + 1] > q.retain[2] then q.crowded = true end
+  elseif state == AVAILABLE then
+    woken[t.queue] = true
+  end
+  t.state, t.reason, t.order = state, reason or -1, next_order()
+end
+
+local function refund(t) t.attempt = math.max(0, t.attempt - 1) end
+
+-- The delivery with this fence, if it is remembered: high and low half of the epoch, attempt,
+-- worker, when it was leased and ended, how, whether late, the answer, whether it has a failure.
+local function delivery(t, high, low)
+  for at = #t.log, 1, -1 do
+    local d = t.log[at]
+    if d[1] == high and d[2] == low then return d end
+  end
+end
+
+-- Where the failure of a delivery is kept.
+local function failure_of(t, d) return 'f' .. t.id .. struct.pack('>I4I4', d[1], d[2]) end
+
+local function is_newest(t, high, low) return t.high == high and t.low == low end
+
+-- A lease ran out: a loss, not an attempt. Its key stays the newest until the next lease.
+local function lose(t)
+  touch(t)
+  refund(t)
+  t.losses = t.losses + 1
+  local d = t.log[#t.log]
+  if d then d[6], d[7] = wall, E_LOST end
+  if t.cancel then
+    become(t, CANCELLED)
+  elseif t.losses >= LOSSES_MAX then
+    become(t, DEAD, LOST)
+  else
+    become(t, AVAILABLE)
+  end
+  t.due = wall
+end
+
+-- The epoch of the next delivery: larger than any that the task, or one with its id, ever had.
+local function raise_epoch(t)
+  local high, low = t.high, t.low
+  if floor_high > high or (floor_high == high and floor_low > low) then
+    high, low = floor_high, floor_low
+  end
+  if high < generation then
+    high, low = generation, 1
+  elseif low < 4294967295 then
+    low = low + 1
+  else
+    high, low = high + 1, 0
+  end
+  t.high, t.low = high, low
+end
+
+-- Leases a task: a new epoch, an attempt, a delivery on record.
+local function grant(t, w, ttl)
+  become(t, RUNNING)
+  raise_epoch(t)
+  t.attempt, t.started = t.attempt + 1, true
+  t.grant = { w.name, ttl, mono + ttl, mono + t.timeout + STOP_GRACE, -1 }
+  hold(w.name, 1)
+  t.log[#t.log + 1] = { t.high, t.low, t.attempt, w.name, wall, -1, -1, false, -1, false }
+  if #t.log > DELIVERIES_MAX then
+    local oldest = table.remove(t.log, 1)
+    if oldest[10] then call('HDEL', EXTRA, failure_of(t, oldest)) end
+  end
+  grants = grants + 1
+  w.last = grants
+  touch_worker(w)
+  local q = queue(t.queue)
+  q.served = grants
+  touch_queue(q)
+end
+
+-- The end of all renewals.
+local function hard_end(g)
+  return g[5] >= 0 and math.min(g[4], g[5]) or g[4]
+end
+
+-- How long a holder may still go on once a cancellation was asked for.
+local function stop_after(g) g[5] = mono + g[2] + STOP_GRACE end
+
+-- Calls a task off; the holder of a running one is told.
+local function cancel(t)
+  touch(t)
+  if t.state == RUNNING then
+    t.cancel = true
+    t.order = next_order()
+    stop_after(t.grant)
+    tell(t.grant[1])
+  else
+    become(t, CANCELLED)
+  end
+end
+
+-- Forgets a task; its id stays known for a while.
+local function remove(t)
+  touch(t)
+  t.gone = true
+  tasks[t.id] = false
+  local q = queue(t.queue)
+  count(q, t.state, -1)
+  q.removed = q.removed + 1
+  if t.high > floor_high or (t.high == floor_high and t.low > floor_low) then
+    floor_high, floor_low = t.high, t.low
+  end
+  if t.key then
+    local field = t.queue .. '\0' .. t.key
+    if call('HGET', KEY, field) == t.id then call('HDEL', KEY, field) end
+  end
+  call('ZADD', GONE, wall, t.id)
+end
+
+-- Writing back ------------------------------------------------------------------------------
+
+local function flush_tasks()
+  local add, away, set, gone, body, extra = {}, {}, {}, {}, {}, {}
+  local function to(lists, index)
+    local list = lists[index]
+    if not list then
+      list = {}
+      lists[index] = list
+    end
+    return list
+  end
+  for _, t in ipairs(task_list) do
+    local now = t.gone and {} or places(t)
+    for index, old in pairs(t.was) do
+      if not now[index] or now[index][1] ~= old[1] then
+        local list = to(away, index)
+        list[#list + 1] = old[1]
+      end
+    end
+    for index, new in pairs(now) do
+      local old = t.was[index]
+      if not old or old[1] ~= new[1] or old[2] ~= new[2] then
+        local list = to(add, index)
+        list[#list + 1] = new[2]
+        list[#list + 1] = new[1]
+      end
+    end
+    t.was = nil
+    if t.gone then
+      gone[#gone + 1] = t.id
+      local list = to(away, AGE)
+      list[#list + 1] = bytes8(t.enqueued) .. t.id
+      for _, part in ipairs({ 'd', 'r', 'p', 'c' }) do extra[#extra + 1] = part .. t.id end
+      for _, d in ipairs(t.log) do
+        if d[10] then extra[#extra + 1] = failure_of(t, d) end
+      end
+    else
+      set[#set + 1] = t.id
+      set[#set + 1] = encode(t)
+      if t.body then
+        body[#body + 1] = t.id
+        body[#body + 1] = t.body
+        t.body = nil
+        local list = to(add, AGE)
+        list[#list + 1] = 0
+        list[#list + 1] = bytes8(t.enqueued) .. t.id
+      end
+    end
+  end
+  many('HSET', BODY, body, 2)
+  many('HSET', TASK, set, 2)
+  for index, list in pairs(away) do many('ZREM', index, list, 1) end
+  for index, list in pairs(add) do many('ZADD', index, list, 2) end
+  many('HDEL', TASK, gone, 1)
+  many('HDEL', BODY, gone, 1)
+  many('HDEL', EXTRA, extra, 1)
+  task_list = {}
+end
+
+local function flush_queues()
+  local set = {}
+  for _, q in ipairs(queue_list) do
+    q.touched = nil
+    set[#set + 1] = q.name
+    set[#set + 1] = pack({ q.paused, q.concurrency, q.max_tasks, q.retain, q.n, q.accepted,
+      q.removed, q.finished, q.served })
+    if q.crowded then
+      call('HSET', TODO, 'o' .. q.name, '')
+      q.crowded = nil
+    end
+  end
+  many('HSET', QUEUE, set, 2)
+  queue_list = {}
+end
+
+local function flush_workers()
+  local set, at = {}, {}
+  for _, w in ipairs(worker_list) do
+    w.touched = nil
+    set[#set + 1] = w.name
+    set[#set + 1] = pack({ w.about, w.directive, w.heard, w.last, w.news })
+    at[#at + 1] = w.heard
+    at[#at + 1] = w.name
+  end
+  many('HSET', WORKER, set, 2)
+  many('ZADD', HEARD, at, 2)
+  worker_list = {}
+  local excess = #at > 0 and call('ZCARD', HEARD) - WORKERS_MAX or 0
+  if excess > 0 then
+    local silent = call('ZRANGE', HEARD, 0, excess - 1)
+    many('ZREM', HEARD, silent, 1)
+    many('HDEL', WORKER, silent, 1)
+  end
+  for name, by in pairs(holds) do
+    if by ~= 0 and call('HINCRBY', HOLDS, name, by) <= 0 then call('HDEL', HOLDS, name) end
+  end
+  holds = {}
+end
+
+-- Writes back what was changed.
+local function flush()
+  flush_tasks()
+  flush_queues()
+  flush_workers()
+end
+
+-- A number with all its digits: Lua's own text of a large one has but fourteen.
+local function digits(number) return string.format('%.0f', number) end
+
+-- Time --------------------------------------------------------------------------------------
+
+local function first_score(index)
+  local first = call('ZRANGE', index, 0, 0, 'WITHSCORES')
+  return first[2] and tonumber(first[2])
+end
+
+-- How long until time brings something about again; -1: never, as things stand.
+local function next_timer()
+  local next = -1
+  local function sooner(at, now)
+    if at then
+      local left = math.max(0, at - now)
+      if next < 0 or left < next then next = left end
+    end
+  end
+  sooner(first_score(DUE), wall)
+  sooner(first_score(EXPIRE), wall)
+  sooner(first_score(LEASE), mono)
+  return next
+end
+
+-- Brings about what has fallen due, in the order in which it did, at most `budget` tasks, and
+-- writes it back.
+local function run_timers(budget)
+  local swept = { 0, 0, 0 }
+  local late = call('ZRANGEBYSCORE', EXPIRE, '-inf', wall, 'LIMIT', 0, budget)
+  load(late)
+  for _, id in ipairs(late) do
+    local t = task(id)
+    if t then
+      become(t, DEAD, EXPIRED)
+      swept[3] = swept[3] + 1
+    else
+      call('ZREM', EXPIRE, id)
+    end
+  end
+  if #late > 0 then flush() end
+  budget = budget - #late
+  if budget <= 0 then return swept end
+  local due = call('ZRANGEBYSCORE', DUE, '-inf', wall, 'WITHSCORES', 'LIMIT', 0, budget)
+  local out = call('ZRANGEBYSCORE', LEASE, '-inf', mono, 'WITHSCORES', 'LIMIT', 0, budget)
+  if #due + #out == 0 then return swept end
+  local all = {}
+  for at = 1, #due, 2 do
+    local order_of = struct.unpack('>I8', due[at])
+    all[#all + 1] = { due[at], tonumber(due[at + 1]), order_of, DUE }
+  end
+  for at = 1, #out, 2 do
+    local order_of = struct.unpack('>I8', out[at])
+    all[#all + 1] = { out[at], wall - (mono - tonumber(out[at + 1])), order_of, LEASE }
+  end
+  table.sort(all, function(a, b)
+    if a[2] ~= b[2] then return a[2] < b[2] end
+    return a[3] < b[3]
+  end)
+  local ids = {}
+  for at = 1, math.min(#all, budget) do ids[at] = sub(all[at][1], 9) end
+  load(ids)
+  for at = 1, #ids do
+    local t = task(ids[at])
+    if not t then
+      call('ZREM', all[at][4], all[at][1])
+    elseif all[at][4] == LEASE then
+      lose(t)
+      swept[2] = swept[2] + 1
+    else
+      become(t, AVAILABLE)
+      swept[1] = swept[1] + 1
+    end
+  end
+  flush()
+  return swept
+end
+
+-- Ends a verb: writes everything back, and packs its answer with what others are to be told.
+local function finish(answer)
+  flush()
+  call('HSET', META, 'order', digits(order), 'grants', digits(grants), 'wall', digits(wall), 'mono',
+    digits(mono), 'floor_high', digits(floor_high), 'floor_low', digits(floor_low))
+  local names = {}
+  for name in pairs(woken) do names[#names + 1] = name end
+  return pack({ answer, names, told, finished, next_timer() })
+end
+
+-- A command that refuses no memory goes first: then Redis lets the rest of a script write, too,
+-- although it has reached `maxmemory`. For verbs that make room, or end what has begun.
+local function beyond_memory() call('HDEL', META, '') end

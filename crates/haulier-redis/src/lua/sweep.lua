@@ -1,0 +1,123 @@
+-- One slice of housekeeping: what time alone does, and what it leaves. Argument: how many tasks may
+-- be touched. Answer: {promoted, lost, expired, pruned, next}, in ms; a next of 0: at once.
+
+beyond_memory()
+local IDLE = 300000
+local left = args[1]
+local swept = run_timers(left)
+left = left - swept[1] - swept[2] - swept[3]
+forget_silent()
+call('ZREMRANGEBYSCORE', GONE, '-inf', wall - DEDUP_WINDOW)
+local forgotten = call('ZCARD', GONE) - DEDUP_IDS_MAX
+if forgotten > 0 then call('ZREMRANGEBYRANK', GONE, 0, forgotten - 1) end
+
+-- Looks at tasks again: where they stand may have changed without them.
+local function place_again(ids)
+  load(ids)
+  for _, id in ipairs(ids) do
+    local t = task(id)
+    if t then
+      touch(t)
+      -- They stand where they were put, which is not where they would be put now.
+      t.was = {}
+    end
+  end
+end
+
+-- Finished tasks of a queue whose settings have changed are kept for another time. True: that is
+-- not done with.
+local function say_anew()
+  local jobs = call('HGETALL', TODO)
+  for at = 1, #jobs, 2 do
+    if byte(jobs[at]) == 114 then
+      local name, cursor = sub(jobs[at], 2), jobs[at + 1]
+      local from = cursor == '' and '[' .. name .. '\0' or '(' .. cursor
+      while true do
+        if left <= 0 then return true end
+        local members = call('ZRANGEBYLEX', DONE, from, '(' .. name .. '\1', 'LIMIT', 0,
+          math.min(left, MANY))
+        if #members == 0 then break end
+        local ids = {}
+        for number, member in ipairs(members) do ids[number] = sub(member, -16) end
+        place_again(ids)
+        flush()
+        left = left - #members
+        from = '(' .. members[#members]
+        call('HSET', TODO, jobs[at], members[#members])
+      end
+      call('HDEL', TODO, jobs[at])
+    end
+  end
+  return false
+end
+
+-- Windows that are over: what was kept for its key alone joins the shelf.
+local function let_go_of_keys()
+  local over = call('ZRANGEBYSCORE', HELD, '-inf', wall, 'LIMIT', 0, math.max(left, 0))
+  load(over)
+  for _, id in ipairs(over) do
+    local t = task(id)
+    if t and t.state == COMPLETED then
+      place_again({ id })
+      call('HSET', TODO, 'o' .. t.queue, '')
+    else
+      call('ZREM', HELD, id)
+    end
+  end
+  flush()
+  left = left - #over
+end
+
+local pruned = 0
+local function prune(ids)
+  load(ids)
+  for _, id in ipairs(ids) do
+    local t = task(id)
+    if t then
+      remove(t)
+      pruned = pruned + 1
+    end
+  end
+  flush()
+  left = left - #ids
+end
+
+-- Completed tasks beyond the number that their queue keeps, oldest first.
+local function thin_out()
+  local jobs = call('HKEYS', TODO)
+  for _, job in ipairs(jobs) do
+    if byte(job) == 111 then
+      local name = sub(job, 2)
+      local q = queue(name)
+      local excess = q.n[COMPLETED + 1] - q.retain[2]
+      if excess > 0 then
+        if left <= 0 then return true end
+        local shelf, next_shelf = tostring(COMPLETED), tostring(COMPLETED + 1)
+        local members = call('ZRANGEBYLEX', DONE, '[' .. name .. '\0' .. shelf,
+          '(' .. name .. '\0' .. next_shelf, 'LIMIT', 0, math.min(excess, left))
+        local ids = {}
+        for number, member in ipairs(members) do ids[number] = sub(member, -16) end
+        prune(ids)
+        if #ids < excess and left <= 0 then return true end
+      end
+      call('HDEL', TODO, job)
+    end
+  end
+  return false
+end
+
+local more = say_anew()
+if not more then
+  if left > 0 then let_go_of_keys() end
+  if left > 0 then prune(call('ZRANGEBYSCORE', KEEP, '-inf', wall, 'LIMIT', 0, left)) end
+  more = thin_out()
+end
+
+local next = IDLE
+local function sooner(ms) if ms and ms >= 0 and ms < next then next = ms end end
+sooner(next_timer())
+local kept, held = first_score(KEEP), first_score(HELD)
+sooner(kept and math.max(0, kept - wall))
+sooner(held and math.max(0, held - wall))
+if more then next = 0 end
+return finish({ swept[1], swept[2], swept[3], pruned, next })

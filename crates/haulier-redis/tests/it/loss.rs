@@ -1,0 +1,109 @@
+//! A Redis that is killed, emptied, full, or cut off.
+
+use std::time::Duration;
+
+use haulier_conformance::prelude::*;
+use haulier_core::{
+    Code, Durability, Enqueued, Inspect, Maintain, Outcome, Queue, QueueName, Settled, Settlement,
+    State, Want,
+};
+use haulier_redis::{Fatal, RedisStore};
+use haulier_sim::nemesis::RedisServer;
+use tempfile::TempDir;
+
+use crate::redis_server as server;
+
+/// A Redis that syncs every command, and a store in it.
+async fn synced() -> (RedisServer, TempDir, RedisStore) {
+    let place = TempDir::new().must();
+    let redis = RedisServer::create(place.path(), "").await.must();
+    let store = RedisStore::open(server::on(&redis)).await.must();
+    (redis, place, store)
+}
+
+async fn take_one_from(store: &RedisStore) -> haulier_core::Lease {
+    let wants = vec![Want::new(worker("w"), QueueName::default(), 1)];
+    only(only(store.lease(wants, Duration::ZERO).await.must()))
+}
+
+/// Calls until Redis is back: what is definite is an answer.
+async fn until_it_answers(store: &RedisStore) {
+    while let Err(error) = store.queues().await {
+        assert!(error.is_retryable(), "{error:?}");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// I1, I2: at `appendfsync always` nothing that was acknowledged is lost with the process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_is_there_after_redis_was_killed() {
+    let (mut redis, _place, store) = synced().await;
+    assert_eq!(store.capabilities().durability, Durability::D2);
+    let tasks: Vec<_> = (0..50).map(|_| task()).collect();
+    let ids: Vec<_> = tasks.iter().map(|task| task.id).collect();
+    store.enqueue(tasks).await.must();
+    let held = take_one_from(&store).await;
+    let end = Settlement { key: held.key, outcome: Outcome::Complete { result: None } };
+    store.settle(vec![end.clone()]).await.must();
+    redis.crash().await.must();
+    until_it_answers(&store).await;
+    let views = store.get(ids, haulier_core::Include::ALL, Duration::ZERO).await.must();
+    let states: Vec<State> = views.into_iter().map(|view| view.must().state()).collect();
+    assert_eq!(states.iter().filter(|state| **state == State::Available).count(), 49);
+    assert_eq!(states.iter().filter(|state| **state == State::Completed).count(), 1);
+    let again = only(store.settle(vec![end]).await.must());
+    assert_eq!(again, Settled::Applied { state: State::Completed, late: false }, "I8");
+}
+
+/// I16: keys that are gone are told of, and nothing is acknowledged any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_was_emptied_stops_the_store_with_a_reason() {
+    let (redis, _place, store) = synced().await;
+    store.enqueue(vec![task()]).await.must();
+    let failed = store.failed();
+    redis.ask("FLUSHALL").must();
+    let error = store.enqueue(vec![task()]).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    assert!(matches!(failed.await, Fatal::Damaged(_)));
+    assert!(store.sweep(10).await.unwrap_err().to_string().contains("has stopped"));
+}
+
+/// L5, I13: what is new is refused, and refused whole; what has begun is ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_without_memory_takes_no_task_and_still_drains() {
+    let (redis, _place, store) = synced().await;
+    let tasks: Vec<_> = (0..3).map(|_| task()).collect();
+    let deleted = tasks[2].id;
+    store.enqueue(tasks).await.must();
+    redis.ask("CONFIG SET maxmemory 1").must();
+    let refused = task();
+    let error = store.enqueue(vec![refused.clone()]).await.unwrap_err();
+    assert_eq!(error.code(), Code::StorageFull, "{error:?}");
+    for _ in 0..2 {
+        let held = take_one_from(&store).await;
+        let end = Settlement { key: held.key, outcome: Outcome::Complete { result: None } };
+        assert!(matches!(only(store.settle(vec![end]).await.must()), Settled::Applied { .. }));
+    }
+    haulier_core::Control::delete(&store, vec![deleted]).await.must();
+    store.sweep(100).await.must();
+    redis.ask("CONFIG SET maxmemory 0").must();
+    let answer = only(store.enqueue(vec![refused]).await.must());
+    assert!(matches!(answer, Enqueued::Inserted { .. }), "it was not stored in part");
+}
+
+/// L1: what was told while nobody heard is made good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_waiting_worker_gets_its_task_although_news_was_cut_off() {
+    let place = TempDir::new().must();
+    let redis = RedisServer::create(place.path(), "").await.must();
+    let options = server::on(&redis);
+    let first = RedisStore::open(options.clone()).await.must();
+    let second = RedisStore::open(options).await.must();
+    let call = {
+        let wants = vec![Want::new(worker("waits"), QueueName::default(), 1)];
+        tokio::spawn(async move { only(first.lease(wants, limits::WAIT_MAX).await.must()) })
+    };
+    redis.ask("CLIENT KILL TYPE pubsub").must();
+    second.enqueue(vec![task()]).await.must();
+    assert_eq!(answer(call).await.len(), 1);
+}

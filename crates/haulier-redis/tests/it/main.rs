@@ -1,0 +1,8 @@
+//! The contract on a real Redis, which these tests start themselves.
+
+mod check;
+mod contract;
+mod loss;
+mod redis_server;
+mod rig;
+mod several;
