@@ -5,6 +5,11 @@
 mod fuzzed;
 mod http;
 mod postgres;
+mod redis;
+#[path = "../../../haulier-redis/tests/it/rig.rs"]
+mod redis_rig;
+#[path = "../../../haulier-redis/tests/it/redis_server.rs"]
+mod redis_server;
 mod remote;
 #[path = "../../../haulier-postgres/tests/it/rig.rs"]
 mod rig;
