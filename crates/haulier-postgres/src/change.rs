@@ -9,7 +9,7 @@ use haulier_core::{DeadReason, Failure, State};
 use tokio::try_join;
 use uuid::Uuid;
 
-use crate::db::{Failed, Tx, sql};
+use crate::db::{Failed, Params, Tx, sql};
 use crate::delivery::{Record, cause_column};
 use crate::known::Known;
 use crate::now::{Now, millis};
@@ -176,27 +176,31 @@ async fn record(tx: &Tx<'_>, tasks: &[&Known]) -> Result<(), Failed> {
         return Ok(());
     }
     let ids: Vec<Uuid> = all.iter().map(|(id, _)| *id).collect();
+    let of_ids: Params<'_> = &[&ids];
+    try_join!(biased; put(tx, &ids, &all), tx.execute(sql!("delivery_forget"), of_ids))?;
+    Ok(())
+}
+
+async fn put(tx: &Tx<'_>, ids: &[Uuid], all: &[(Uuid, &Record)]) -> Result<u64, Failed> {
     tx.execute(
         sql!("delivery_save"),
         &[
             &ids,
-            &each(&all, |record| i64::try_from(record.epoch.0).unwrap_or(i64::MAX)),
-            &each(&all, |record| i32::try_from(record.attempt).unwrap_or(i32::MAX)),
-            &each(&all, |record| record.worker.as_str().to_owned()),
-            &each(&all, |record| millis(record.leased_at)),
-            &each(&all, |record| maybe(record.ended_at).unwrap_or_default()),
-            &each(&all, Record::ended_column),
-            &each(&all, |record| record.failure.as_ref().map(|why| cause_column(why.cause))),
-            &texts(&all, |why| &why.class),
-            &texts(&all, |why| &why.message),
-            &texts(&all, |why| &why.trace),
-            &each(&all, |record| record.late),
-            &each(&all, Record::answer_column),
+            &each(all, |record| i64::try_from(record.epoch.0).unwrap_or(i64::MAX)),
+            &each(all, |record| i32::try_from(record.attempt).unwrap_or(i32::MAX)),
+            &each(all, |record| record.worker.as_str().to_owned()),
+            &each(all, |record| millis(record.leased_at)),
+            &each(all, |record| maybe(record.ended_at).unwrap_or_default()),
+            &each(all, Record::ended_column),
+            &each(all, |record| record.failure.as_ref().map(|why| cause_column(why.cause))),
+            &texts(all, |why| &why.class),
+            &texts(all, |why| &why.message),
+            &texts(all, |why| &why.trace),
+            &each(all, |record| record.late),
+            &each(all, Record::answer_column),
         ],
     )
-    .await?;
-    tx.execute(sql!("delivery_forget"), &[&ids]).await?;
-    Ok(())
+    .await
 }
 
 fn texts<'a>(
@@ -237,7 +241,12 @@ pub(crate) async fn uncount(tx: &Tx<'_>, tasks: &[(Uuid, i32, i64)]) -> Result<(
     let ids: Vec<Uuid> = tasks.iter().map(|(id, ..)| *id).collect();
     let queues: Vec<i32> = tasks.iter().map(|(_, queue, _)| *queue).collect();
     let finishes: Vec<i64> = tasks.iter().map(|(.., finish)| *finish).collect();
-    tx.execute(sql!("completion_drop"), &[&ids, &queues, &finishes]).await?;
-    tx.execute(sql!("completion_empty"), &[&queues, &finishes]).await?;
+    let (of_ids, left): (Params<'_>, Params<'_>) =
+        (&[&ids, &queues, &finishes], &[&queues, &finishes]);
+    try_join!(
+        biased;
+        tx.execute(sql!("completion_drop"), of_ids),
+        tx.execute(sql!("completion_empty"), left),
+    )?;
     Ok(())
 }

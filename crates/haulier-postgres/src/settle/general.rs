@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use haulier_core::probe::sometimes;
+use haulier_core::probe::{planted, sometimes};
 use haulier_core::{
     Ended, Event, Failure, Outcome, Payload, Result, Settled, Settlement, State, TaskId,
 };
@@ -173,7 +173,7 @@ async fn look(
     Ok((now, tasks))
 }
 
-/// Writes back what was decided.
+/// Writes back what was decided, and ends the transaction if there was something.
 async fn write(
     tx: &Tx<'_>,
     now: &Now,
@@ -193,7 +193,8 @@ async fn write(
             task.finish = task.finish.map(|place| base + place);
         }
     }
-    effects.in_line = change::save(tx, now, changed).await?;
+    // The end travels with what is written.
+    (effects.in_line, ()) = try_join!(biased; change::save(tx, now, changed), tx.commit())?;
     effects.freed =
         changed.iter().map(|task| task.queue).collect::<BTreeSet<_>>().into_iter().collect();
     effects.finished = changed.iter().any(|task| task.finished);
@@ -213,7 +214,7 @@ enum Key {
 
 impl Task {
     fn judge(&self, end: &Ends<'_>) -> Key {
-        let epoch = end.end.key.epoch;
+        let epoch = if planted("old-key-settles") { self.known.epoch } else { end.end.key.epoch };
         let newest = self.known.epoch == epoch;
         let Some(record) = self.deliveries.iter().find(|record| record.epoch == epoch) else {
             return Key::Stale;
