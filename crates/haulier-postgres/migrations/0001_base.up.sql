@@ -34,14 +34,18 @@ CREATE FUNCTION {schema}.clock() RETURNS bigint
 -- The times that a statement needs, with what else every verb asks of `meta`. `wall` is what is
 -- stored and shown, `leases` is what deadlines count on: it does not jump when the calendar does, and
 -- it goes no farther than two seconds beyond the last sweep. So a jump has no time to do harm before
--- a sweep sees it, and time without any server is nobody's loss.
+-- a sweep sees it, and time without any server is nobody's loss. While the calendar is behind, `wall`
+-- goes on at half speed, by the time of leases: a pause that begins then must not be cut short by
+-- the next sweep.
 CREATE VIEW {schema}.now AS
-    SELECT greatest(read.at, m.wall) AS wall,
-           least(greatest(read.at - m.slip, m.leases_at), m.leases_at + 2000) AS leases,
-           m.generation, m.epoch_floor
+    SELECT greatest(read.at, m.wall + (read.leases - m.leases_at) / 2) AS wall,
+           read.leases, m.generation, m.epoch_floor
     -- The limit tells the planner what it cannot know: that it is one row.
     FROM (SELECT * FROM {schema}.meta WHERE one LIMIT 1) m,
-         LATERAL (SELECT {schema}.clock() AS at) read;
+         LATERAL (SELECT clock.at,
+                         least(greatest(clock.at - m.slip, m.leases_at), m.leases_at + 2000)
+                             AS leases
+                  FROM (SELECT {schema}.clock() AS at) clock) read;
 
 CREATE TABLE {schema}.queue (
     no               integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use haulier_core::clock::millis;
 use haulier_core::probe::sometimes;
-use haulier_core::{Reading, StoreTime, Timestamp};
 use tokio_postgres::Row;
 
 use crate::db::Failed;
@@ -66,7 +65,6 @@ pub(super) struct Moment {
 pub(super) struct Watch {
     told: i64,
     moment: Moment,
-    calendar: StoreTime,
 }
 
 /// The time, as `meta` is to tell it from now on.
@@ -80,19 +78,14 @@ pub(super) struct Time {
 impl Time {
     /// Whether it has to be written.
     pub fn is_news(&self, seen: &Seen) -> bool {
-        self.slip != seen.slip
-            || self.leases - seen.leases >= WRITTEN_EVERY
-            // While the calendar is behind, only what is written lets it go on.
-            || (self.wall > seen.wall && seen.wall > seen.clock)
+        self.slip != seen.slip || self.leases - seen.leases >= WRITTEN_EVERY
     }
 }
 
 impl Watch {
     /// Begins to watch.
     pub fn start(seen: &Seen, moment: Moment) -> Self {
-        let reading = reading(seen, moment);
-        let calendar = StoreTime::starting(reading, timestamp(seen.wall));
-        Self { told: seen.told(), moment, calendar }
+        Self { told: seen.told(), moment }
     }
 
     /// What time it is, and what is remembered until the next look.
@@ -105,19 +98,14 @@ impl Watch {
             sometimes("clock held back");
         }
         let slip = if honest { seen.slip } else { seen.clock - least };
-        let mut calendar = self.calendar;
-        let wall = signed(calendar.now(reading(seen, moment)).0).max(seen.wall);
         let told = seen.clock - slip;
-        (Time { wall, slip, leases: told.max(seen.leases) }, Self { told, moment, calendar })
+        let leases = told.max(seen.leases);
+        // Since the calendar went back nobody was shown more than what the last sweep left; from
+        // now on `wall` crawls on, until the calendar has caught up.
+        let crawled = if honest { (leases - seen.leases) / 2 } else { 0 };
+        let wall = seen.clock.max(seen.wall + crawled);
+        (Time { wall, slip, leases }, Self { told, moment })
     }
-}
-
-fn reading(seen: &Seen, moment: Moment) -> Reading {
-    Reading { monotonic: moment.after, wall: timestamp(seen.clock) }
-}
-
-fn timestamp(millis: i64) -> Timestamp {
-    Timestamp(u64::try_from(millis).unwrap_or_default())
 }
 
 fn signed(millis: u64) -> i64 {
@@ -153,13 +141,16 @@ mod tests {
 
     #[test]
     fn a_jump_of_the_calendar_moves_the_wall_and_no_lease() {
-        for (jump, wall) in [(HOUR, 11 * HOUR + 2_000), (-HOUR, 10 * HOUR + 1_000)] {
+        for (jump, wall) in [(HOUR, 11 * HOUR + 2_000), (-HOUR, 10 * HOUR)] {
             let (seen, watch) = start();
             let jumped = Seen { clock: seen.clock + 2_000 + jump, ..seen };
             let (time, watch) = watch.look(&jumped, at(2));
             assert_eq!((time.leases, time.wall), (HOUR + 2_000, wall), "a jump of {jump}");
             let later = after(time, jumped.clock + 3_000);
-            assert_eq!(watch.look(&later, at(5)).0.leases, HOUR + 5_000);
+            let time = watch.look(&later, at(5)).0;
+            assert_eq!(time.leases, HOUR + 5_000);
+            let passes = if jump > 0 { 3_000 } else { 1_500 };
+            assert_eq!(time.wall, wall + passes, "behind the calendar it goes at half speed");
         }
     }
 
