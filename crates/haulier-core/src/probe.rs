@@ -36,6 +36,8 @@ pub enum Layer {
     Simulation,
     /// Every order of what several threads do.
     Loom,
+    /// Several servers on one database.
+    Servers,
     /// The real program under real faults.
     Nemesis,
 }
@@ -72,6 +74,12 @@ pub const PLANTS: &[Plant] = &[
     plant("deadline-from-reply", Layer::Simulation, "I11"),
     plant("cancel-lost", Layer::Simulation, "I15"),
     plant("wake-lost", Layer::Loom, "L1"),
+    plant("old-key-settles", Layer::Servers, "I3"),
+    plant("lease-ends-early", Layer::Servers, "I11"),
+    plant("unknown-told-as-refused", Layer::Servers, "I10"),
+    plant("generation-kept", Layer::Servers, "I2"),
+    plant("news-lost", Layer::Servers, "L1"),
+    plant("latecomer-missed", Layer::Servers, "L1"),
     plant("endless-inbox", Layer::Nemesis, "L5"),
 ];
 

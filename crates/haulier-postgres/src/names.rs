@@ -1,5 +1,5 @@
 //! Queue names and the numbers that stand for them in tables. A number is for ever: so what was
-//! read once needs no asking again.
+//! read once needs no asking again, unless the database becomes another one.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
@@ -13,7 +13,14 @@ const REMEMBERED_MAX: usize = 65_536;
 
 /// What is known of the names.
 #[derive(Debug, Default)]
-pub(crate) struct Names(RwLock<HashMap<QueueName, i32>>);
+pub(crate) struct Names(RwLock<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Of which database it is known; see [`Db::era`].
+    era: u64,
+    numbers: HashMap<QueueName, i32>,
+}
 
 impl Names {
     /// The numbers of these queues, made where there are none. A queue for which there is no more
@@ -42,7 +49,8 @@ impl Names {
 
     /// The numbers of those of these queues that there are.
     pub(crate) async fn known(&self, db: &Db, queues: &[&QueueName]) -> Result<Vec<Option<i32>>> {
-        let mut found = self.remembered(queues);
+        let era = db.era();
+        let mut found = self.remembered(era, queues);
         let missing: Vec<&str> = queues
             .iter()
             .zip(&found)
@@ -60,23 +68,24 @@ impl Names {
         for (queue, number) in queues.iter().zip(&mut found) {
             *number = number.or_else(|| read.get(queue.as_str()).copied());
         }
-        self.remember(queues, &found);
+        self.remember(era, queues, &found);
         Ok(found)
     }
 
-    fn remembered(&self, queues: &[&QueueName]) -> Vec<Option<i32>> {
+    fn remembered(&self, era: u64, queues: &[&QueueName]) -> Vec<Option<i32>> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        queues.iter().map(|queue| known.get(*queue).copied()).collect()
+        let number = |queue: &&QueueName| known.numbers.get(*queue).copied();
+        queues.iter().map(|queue| number(queue).filter(|_| known.era == era)).collect()
     }
 
-    fn remember(&self, queues: &[&QueueName], numbers: &[Option<i32>]) {
+    fn remember(&self, era: u64, queues: &[&QueueName], numbers: &[Option<i32>]) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() + queues.len() > REMEMBERED_MAX {
-            known.clear();
+        if known.era != era || known.numbers.len() + queues.len() > REMEMBERED_MAX {
+            *known = Known { era, numbers: HashMap::new() };
         }
         for (queue, number) in queues.iter().zip(numbers) {
             if let Some(number) = number {
-                known.insert((*queue).clone(), *number);
+                known.numbers.insert((*queue).clone(), *number);
             }
         }
     }

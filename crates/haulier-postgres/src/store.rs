@@ -29,7 +29,7 @@ use crate::{
     beat, check, claim, control, enqueue, inspect, migrate, notify, settle, sweep, workers,
 };
 
-/// How long a clean stop waits for what runs beside the calls.
+/// How long a clean stop waits for what runs beside the calls, and then for the database.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 /// A store in a PostgreSQL database, which others may have open, too. Clones are the same store;
@@ -196,7 +196,12 @@ impl PgStore {
             }
         }
         beside.abort_all();
-        let closed = sweep::leave(&self.inner).await;
+        let closed = tokio::select! {
+            closed = sweep::leave(&self.inner) => closed,
+            () = self.inner.pace.sleep(CLOSE_WAIT) => {
+                Err(Error::new(Code::Unavailable, "the database does not answer; closed anyway"))
+            }
+        };
         self.inner.db.close();
         closed
     }

@@ -5,16 +5,16 @@
 //! somebody waits for, and, because what other servers tell may be lost, now and then by itself.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use haulier_core::probe::planted;
 use haulier_core::{
     Code, Error, Kind, LeaseKey, Outcome, QueueName, Result, Settlement, Want, WorkerId, limits,
 };
 use tokio_postgres::error::SqlState;
-use uuid::Uuid;
 
-use super::attempt::{Claimed, Job, claim, granted};
+use super::attempt::{Claimed, Job, claim};
 use super::desk::Waiting;
 use super::share::Ask;
 use super::tracks::{Key, Tracks};
@@ -35,6 +35,7 @@ const PROMOTED_MAX: usize = 1_000;
 pub(super) async fn run(inner: Arc<Inner>) {
     let mut closing = inner.closing();
     let mut claimer = Claimer::new(Arc::clone(&inner));
+    let _end = End(Arc::clone(&inner));
     while !*closing.borrow() {
         let tick = claimer.tick_at.saturating_sub(inner.pace.monotonic());
         tokio::select! {
@@ -44,9 +45,22 @@ pub(super) async fn run(inner: Arc<Inner>) {
         }
         while claimer.round().await {}
     }
-    let error = Error::new(Code::Unavailable, "the store is closed");
-    inner.claims.desk.close(&error);
+    close(&inner);
     claimer.give_back().await;
+}
+
+fn close(inner: &Inner) {
+    inner.claims.desk.close(&Error::new(Code::Unavailable, "the store is closed"));
+}
+
+/// However serving ends, nobody waits for it any more: it may be in the middle of a claim that the
+/// database does not answer when the store is closed.
+struct End(Arc<Inner>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        close(&self.0);
+    }
 }
 
 /// A worker as the claimer knows it.
@@ -59,6 +73,8 @@ struct Known {
 
 struct Claimer {
     inner: Arc<Inner>,
+    /// Of which database all of this is known; see [`crate::db::Db::era`].
+    era: u64,
     tracks: Tracks,
     workers: HashMap<WorkerId, Known>,
     /// When each queue was served last, counted in grants.
@@ -68,8 +84,6 @@ struct Claimer {
     met: HashSet<i32>,
     /// A queue whose mutex somebody else had.
     busy: Option<i32>,
-    /// Leases that may have been granted, or not.
-    doubtful: Vec<(Uuid, WorkerId)>,
     tick_at: Duration,
     look_back_at: Duration,
 }
@@ -84,9 +98,9 @@ impl Claimer {
             grants: 0,
             met: HashSet::new(),
             busy: None,
-            doubtful: Vec::new(),
             tick_at: now,
             look_back_at: now,
+            era: inner.db.era(),
             inner,
         }
     }
@@ -94,6 +108,10 @@ impl Claimer {
     /// Takes in what is new, and claims once. `true` if there is more to do at once.
     async fn round(&mut self) -> bool {
         self.give_back().await;
+        if self.era != self.inner.db.era() {
+            self.inner.claims.desk.forget_numbers();
+            *self = Self::new(Arc::clone(&self.inner));
+        }
         let now = self.inner.pace.monotonic();
         let is_tick = now >= self.tick_at;
         let is_new_queue = self.take_told().await;
@@ -103,10 +121,11 @@ impl Claimer {
             self.tick_at = now + notify::tick(&self.inner);
             self.look_back(now, &waiting);
         }
-        let asking: Vec<Waiting> = waiting
+        let (asking, resting): (Vec<Waiting>, Vec<Waiting>) = waiting
             .into_iter()
-            .filter(|call| call.is_last || is_tick || self.may_get_something(call))
-            .collect();
+            .partition(|call| call.is_last || is_tick || self.may_get_something(call));
+        // There is nothing for them: that is known without looking.
+        self.inner.claims.desk.rest(resting.iter().map(|call| call.ticket));
         if asking.is_empty() {
             return false;
         }
@@ -175,7 +194,7 @@ impl Claimer {
 
     /// Now and then it is looked below the frontier, too.
     fn look_back(&mut self, now: Duration, waiting: &[Waiting]) {
-        if now < self.look_back_at {
+        if now < self.look_back_at || planted("latecomer-missed") {
             return;
         }
         for key in waiting.iter().flat_map(keys) {
@@ -197,10 +216,11 @@ impl Claimer {
         if job.queues.is_empty() {
             // Nobody has ever enqueued anything there.
             for call in &asking {
-                desk.back(
-                    call.ticket,
-                    call.is_last.then(|| Ok(vec![Vec::new(); call.wants.len()])),
-                );
+                if call.is_last {
+                    desk.answer(call.ticket, Ok(vec![Vec::new(); call.wants.len()]));
+                } else {
+                    desk.back(call.ticket, true);
+                }
             }
             return false;
         }
@@ -219,15 +239,13 @@ impl Claimer {
             }
             Err(error) if is_lock_timeout(&error) => {
                 for call in &asking {
-                    desk.back(call.ticket, None);
+                    desk.back(call.ticket, false);
                 }
                 true
             }
             Err(error) => {
-                if error.may_have_applied() {
-                    let mut tried = job.tried.lock().unwrap_or_else(PoisonError::into_inner);
-                    self.doubtful.append(&mut tried);
-                }
+                // What was leased after all runs out. It is not given back: by now the same worker
+                // may have the same task from another server, and none can tell the two apart.
                 for call in &asking {
                     desk.fail(call.ticket, &error);
                 }
@@ -288,7 +306,6 @@ impl Claimer {
             walks,
             grants: self.grants,
             wants_running: self.tracks.wants_running(self.inner.pace.monotonic()),
-            tried: std::sync::Mutex::default(),
         }
     }
 
@@ -352,28 +369,19 @@ impl Claimer {
             let share: Vec<_> = shares.by_ref().take(call.wants.len()).collect();
             let is_served = share.iter().any(|leases| !leases.is_empty());
             let is_done = !is_full && keys(call).all(|key| seen.contains(&key));
-            let answer = (is_served || (call.is_last && is_done)).then_some(Ok(share));
-            goes_on |= answer.is_none() && (call.is_last || self.may_get_something(call));
-            desk.back(call.ticket, answer);
+            if is_served || (call.is_last && is_done) {
+                desk.answer(call.ticket, Ok(share));
+            } else {
+                goes_on |= call.is_last || self.may_get_something(call);
+                desk.back(call.ticket, is_done);
+            }
         }
         goes_on
     }
 
     /// Gives back what was claimed for nobody.
-    async fn give_back(&mut self) {
-        let mut keys = self.inner.claims.desk.orphans();
-        if !self.doubtful.is_empty() {
-            let doubtful = &self.doubtful;
-            let read =
-                self.inner.db.read("lease", |tx| async move { granted(&tx, doubtful).await });
-            match read.await {
-                Ok(granted) => {
-                    keys.extend(granted);
-                    self.doubtful.clear();
-                }
-                Err(error) => tracing::debug!("leases are still in doubt: {error:#}"),
-            }
-        }
+    async fn give_back(&self) {
+        let keys = self.inner.claims.desk.orphans();
         for keys in keys.chunks(limits::ITEMS_MAX) {
             let release = |key: &LeaseKey| Settlement { key: *key, outcome: Outcome::Release };
             let ends = keys.iter().map(release).collect();

@@ -34,6 +34,8 @@ struct Call {
     wants: Arc<[Want]>,
     /// It is answered by the next claim, whatever that finds.
     is_last: bool,
+    /// Since it came, there was a moment at which there was nothing for it.
+    is_seen: bool,
     stage: Stage,
     ready: Arc<Notify>,
 }
@@ -78,7 +80,8 @@ impl Desk {
                 Stage::Answered(Err(error.clone()))
             }
         };
-        let call = Call { wants: wants.into(), is_last, stage, ready: Arc::clone(&ready) };
+        let call =
+            Call { wants: wants.into(), is_last, is_seen: false, stage, ready: Arc::clone(&ready) };
         state.calls.insert(ticket, call);
         Seat { desk: self, ticket, ready }
     }
@@ -101,6 +104,15 @@ impl Desk {
     pub(super) fn number(&self, ticket: u64, numbers: Numbers) {
         if let Some(call) = self.state().calls.get_mut(&ticket) {
             call.stage = Stage::Waiting(Arc::new(numbers));
+        }
+    }
+
+    /// Numbers mean nothing any more: calls have to be numbered anew.
+    pub(super) fn forget_numbers(&self) {
+        for call in self.state().calls.values_mut() {
+            if matches!(call.stage, Stage::Waiting(_)) {
+                call.stage = Stage::New;
+            }
         }
     }
 
@@ -130,28 +142,42 @@ impl Desk {
         }
     }
 
-    /// The claim is back, with an answer for this call or, `None`, without: then it goes on
-    /// waiting.
-    pub(super) fn back(&self, ticket: u64, answer: Option<Answer>) {
+    /// The claim is back without an answer for this call, which goes on waiting. `is_seen`: it saw
+    /// that there is nothing; else somebody else was in the way.
+    pub(super) fn back(&self, ticket: u64, is_seen: bool) {
+        if let Some(call) = self.state().calls.get_mut(&ticket)
+            && let Stage::Out(numbers) = &call.stage
+        {
+            call.stage = Stage::Waiting(Arc::clone(numbers));
+            call.is_seen |= is_seen;
+        }
+    }
+
+    /// Nothing is claimed for these calls, because there is nothing.
+    pub(super) fn rest(&self, tickets: impl Iterator<Item = u64>) {
         let mut state = self.state();
-        let state = &mut *state;
-        match (state.calls.get_mut(&ticket), answer) {
-            (Some(call), Some(answer)) => {
+        for ticket in tickets {
+            if let Some(call) = state.calls.get_mut(&ticket) {
+                call.is_seen = true;
+            }
+        }
+    }
+
+    /// A call's answer. If the call is gone by now, what it got is to be given back.
+    pub(super) fn answer(&self, ticket: u64, answer: Answer) {
+        let mut state = self.state();
+        match state.calls.get_mut(&ticket) {
+            Some(call) => {
                 call.stage = Stage::Answered(answer);
                 call.ready.notify_one();
             }
-            (Some(call), None) => {
-                if let Stage::Out(numbers) = &call.stage {
-                    call.stage = Stage::Waiting(Arc::clone(numbers));
-                }
-            }
-            (None, answer) => state.orphans.extend(answer.into_iter().flat_map(keys)),
+            None => state.orphans.extend(keys(answer)),
         }
     }
 
     /// A call that cannot be served fails.
     pub(super) fn fail(&self, ticket: u64, error: &Error) {
-        self.back(ticket, Some(Err(error.clone())));
+        self.answer(ticket, Err(error.clone()));
     }
 
     /// Leases that are to be given back.
@@ -198,18 +224,19 @@ impl Seat<'_> {
         }
     }
 
-    /// The call's time is over. `true`: nobody claims for it now; else it has its answer, or gets
-    /// it from the claim that is out. A call that nobody has looked at yet is looked at once: who
-    /// asks for a short time must not hear "nothing" for ever because the claimer is busy (L1).
+    /// The call's time is over. `true`: there was nothing for it, and nobody claims for it now.
+    /// Else it has its answer, or gets it from the next claim: whoever asks for a short time must
+    /// not hear "nothing" for ever because the claimer was busy, or another server had the mutex
+    /// of its queue whenever it was asked for (L1).
     pub fn stop_waiting(&self) -> bool {
         let mut state = self.desk.state();
         match state.calls.get_mut(&self.ticket) {
-            Some(Call { stage: Stage::New | Stage::Out(_), is_last, .. }) => {
-                *is_last = true;
+            Some(Call { stage: Stage::Answered(_), .. }) => false,
+            Some(Call { stage: Stage::Waiting(_), is_seen: true, .. }) | None => true,
+            Some(call) => {
+                call.is_last = true;
                 false
             }
-            Some(Call { stage: Stage::Answered(_), .. }) => false,
-            _ => true,
         }
     }
 
@@ -247,18 +274,38 @@ mod tests {
 
     use super::*;
 
+    fn want() -> Want {
+        Want::new(WorkerId::new("w").unwrap(), QueueName::new("q").unwrap(), 1)
+    }
+
     #[test]
     fn a_call_whose_time_ends_before_anybody_looked_at_it_is_looked_at_once() {
         let desk = Desk::default();
-        let queue = QueueName::new("q").unwrap();
-        let want = Want::new(WorkerId::new("w").unwrap(), queue, 1);
-        let seat = desk.enter(vec![want], false);
+        let seat = desk.enter(vec![want()], false);
         assert!(!seat.stop_waiting(), "L1");
         desk.number(seat.ticket, vec![vec![Some(1)]]);
         let waiting = desk.waiting();
         assert!(waiting[0].is_last, "and gets whatever there is");
         desk.send(waiting.iter().map(|call| call.ticket));
-        desk.back(seat.ticket, Some(Ok(vec![Vec::new()])));
+        desk.answer(seat.ticket, Ok(vec![Vec::new()]));
         assert!(seat.take().is_some());
+    }
+
+    #[test]
+    fn a_call_whose_queue_was_busy_whenever_it_was_looked_at_is_looked_at_once_more() {
+        let desk = Desk::default();
+        let seat = desk.enter(vec![want()], false);
+        desk.number(seat.ticket, vec![vec![Some(1)]]);
+        for _ in 0..3 {
+            desk.send([seat.ticket].into_iter());
+            desk.back(seat.ticket, false);
+        }
+        assert!(!seat.stop_waiting(), "L1");
+        assert!(desk.waiting()[0].is_last);
+        let seat = desk.enter(vec![want()], false);
+        desk.number(seat.ticket, vec![vec![Some(1)]]);
+        desk.send([seat.ticket].into_iter());
+        desk.back(seat.ticket, true);
+        assert!(seat.stop_waiting(), "there was nothing, and that is the answer");
     }
 }

@@ -69,6 +69,7 @@ pub(crate) async fn lease(
                     return Ok(nothing);
                 }
                 is_last = true;
+                inner.hub.wake_claimer();
             }
         }
     }

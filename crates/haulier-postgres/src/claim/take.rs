@@ -7,7 +7,7 @@ use tokio::task::yield_now;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::attempt::{Claimed, Job, Leases, Room, allowances, lock, rooms, running, wait_for};
+use super::attempt::{Claimed, Job, Leases, Room, allowances, lock, rooms, running, ttl, wait_for};
 use super::share::{Candidate, Given, Offer, first_line, share};
 use super::walk::{Found, Look, Stretch};
 use crate::db::{Failed, Tx, sql};
@@ -50,7 +50,7 @@ pub(super) async fn take(
     let afters: Vec<i64> = looks.iter().map(|look| look.after).collect();
     let workers: Vec<&str> = job.asks.iter().map(|ask| ask.worker.as_str()).collect();
     let whose: Vec<i32> = turns.iter().filter_map(|turn| (turn.ask + 1).try_into().ok()).collect();
-    let ttls: Vec<i64> = turns.iter().map(|turn| job.ttls[turn.ask]).collect();
+    let ttls: Vec<i64> = turns.iter().map(|turn| ttl(job, turn)).collect();
     let (timeout, grace) = allowances();
     let ((), held, rooms, running, rows) = try_join5(
         wait_for(tx, job.wait_for),
@@ -71,10 +71,6 @@ pub(super) async fn take(
     }
     let given: Vec<Given> = turns[..seen.taken.len().min(turns.len())].to_vec();
     let tasks: Vec<Candidate> = seen.found.into_iter().flat_map(|found| found.free).collect();
-    *job.tried.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = given
-        .iter()
-        .map(|given| (tasks[given.task].id, job.asks[given.ask].worker.clone()))
-        .collect();
     // It is read while the database ends the transaction.
     let read = async {
         yield_now().await;

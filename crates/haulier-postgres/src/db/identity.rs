@@ -6,8 +6,10 @@
 //! Whoever sees that a database is not the one it was raises the generation, before anything else
 //! is asked of it. The new generation is the time, so that two restores of one backup differ.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use haulier_core::probe::planted;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, SimpleQueryMessage};
 
@@ -21,7 +23,11 @@ pub(crate) struct Identity {
 
 /// What is known of the database behind a pool; nothing before the first look.
 #[derive(Debug, Default)]
-pub(super) struct Known(Mutex<Option<Identity>>);
+pub(super) struct Known {
+    identity: Mutex<Option<Identity>>,
+    /// How often it has become another one since.
+    era: AtomicU64,
+}
 
 /// What a look found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,19 +66,24 @@ const RAISE: &str = "UPDATE {schema}.meta
     RETURNING generation";
 
 impl Known {
-    fn is(&self, identity: &Identity) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(identity)
+    fn identity(&self) -> MutexGuard<'_, Option<Identity>> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether anything is known yet.
     pub(super) fn is_some(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.identity().is_some()
+    }
+
+    /// Changes when the database becomes another one. What was read before may not be so in it.
+    pub(super) fn era(&self) -> u64 {
+        self.era.load(Ordering::Acquire)
     }
 
     /// Looks which database a connection leads to, and raises the generation if it must be.
     pub(super) async fn meet(&self, client: &Client, schema: &str) -> Result<Met, Error> {
         let identity = ask(client).await?;
-        if self.is(&identity) {
+        if self.identity().as_ref() == Some(&identity) || planted("generation-kept") {
             return Ok(Met::Same);
         }
         let met = raise(client, schema, &identity).await?;
@@ -88,7 +99,12 @@ impl Known {
                  what was acknowledged but not copied is lost, and tasks may run again"
             ),
         }
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(identity);
+        let mut known = self.identity();
+        if known.as_ref().is_some_and(|known| *known != identity) {
+            self.era.fetch_add(1, Ordering::AcqRel);
+        }
+        *known = Some(identity);
+        drop(known);
         Ok(met)
     }
 }

@@ -14,7 +14,8 @@ mod transaction;
 
 use std::sync::Arc;
 
-use haulier_core::Result;
+use deadpool_postgres::Object;
+use haulier_core::{Code, Error, Result};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
@@ -25,7 +26,7 @@ pub(crate) use sql::{Sql, sql};
 pub(crate) use transaction::Tx;
 
 use crate::options::Options;
-use fault::in_time;
+pub(crate) use fault::in_time;
 use pool::Pool;
 use sql::{On, Ready, Texts};
 use transaction::Open;
@@ -78,9 +79,9 @@ impl Db {
         F: Fn(Tx<'static>) -> Fut,
         Fut: Future<Output = Result<T, Failed>>,
     {
-        let mut tries = self.pool.tries();
+        let (mut tries, era) = (self.pool.tries(), self.era());
         loop {
-            let open = Open::begin(self.pool.get().await?, access);
+            let open = Open::begin(self.connection(verb, era).await?, access);
             let failed = match body(open.tx(&self.texts)).await {
                 Ok(value) => match open.commit().await {
                     Ok(()) => return Ok(value),
@@ -121,9 +122,9 @@ impl Db {
         sql: Sql,
         params: Params<'_>,
     ) -> Result<Vec<Row>> {
-        let mut tries = self.pool.tries();
+        let (mut tries, era) = (self.pool.tries(), self.era());
         loop {
-            let connection = self.pool.get().await?;
+            let connection = self.connection(verb, era).await?;
             let on = On::Ours(&connection);
             let failed = match in_time(self.texts.ready(on, sql, false)).await {
                 Ok(ready) => match ask(access, on, ready, params).await {
@@ -132,9 +133,29 @@ impl Db {
                 },
                 Err(failed) => failed,
             };
-            drop(connection);
+            if matches!(failed, Failed::Late { .. }) {
+                // Whoever had it next would wait in vain, too.
+                drop(Object::take(connection));
+            }
             tries.again(verb, failed).await?;
         }
+    }
+
+    /// A connection to the database that there was when a call began: what the call was prepared
+    /// with, numbers of queues above all, may not be so in another one.
+    async fn connection(&self, verb: &str, era: u64) -> Result<Object> {
+        let connection = self.pool.get().await?;
+        if self.era() == era {
+            return Ok(connection);
+        }
+        let text = format!("{verb}: the database is another one, or was started anew; try again");
+        Err(Error::new(Code::Unavailable, text))
+    }
+
+    /// Changes when the database becomes another one, or is started anew. What was remembered of
+    /// it then has to be forgotten.
+    pub(crate) fn era(&self) -> u64 {
+        self.pool.era()
     }
 
     /// A connection outside the pool, for notifications and for migrations, and what comes over it.

@@ -143,6 +143,11 @@ impl Pool {
         met.map_err(|error| Failed::from(error).told("looking which database this is"))
     }
 
+    /// See [`Known::era`].
+    pub(super) fn era(&self) -> u64 {
+        self.known.era()
+    }
+
     pub(super) fn close(&self) {
         self.made.close();
     }

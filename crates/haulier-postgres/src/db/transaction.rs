@@ -35,12 +35,15 @@ pub(super) struct Open {
 
 #[derive(Debug)]
 struct Inner {
-    connection: Object,
+    /// There until this is dropped.
+    connection: Option<Object>,
     writes: bool,
     /// It has ended, or its end is on the way.
     ended: AtomicBool,
     /// A statement failed: nothing of it can be kept.
     broken: AtomicBool,
+    /// An answer did not come: whoever had the connection next would wait in vain, too.
+    silent: AtomicBool,
     /// Who is sending: a statement that has to be prepared first is not overtaken by the next one.
     turn: Mutex<()>,
 }
@@ -75,10 +78,11 @@ impl Open {
             },
         );
         let inner = Inner {
-            connection,
+            connection: Some(connection),
             writes: access == Access::Write,
             ended: false.into(),
             broken: false.into(),
+            silent: false.into(),
             turn: Mutex::new(()),
         };
         Self { inner: Arc::new(inner) }
@@ -95,10 +99,14 @@ impl Open {
 
     /// Undoes it, if it has not ended: when this returns nobody waits for its locks any more.
     pub(super) async fn undo(self) {
-        let connection = &self.inner.connection;
-        if !self.inner.ended.swap(true, Ordering::Relaxed) && !connection.is_closed() {
+        let inner = &self.inner;
+        let connection = inner.connection();
+        if inner.silent.load(Ordering::Relaxed) || connection.is_closed() {
+            return;
+        }
+        if !inner.ended.swap(true, Ordering::Relaxed) {
             // A connection that fails here is undone by the server.
-            let _undone = in_time(connection.batch_execute("ROLLBACK")).await.is_ok();
+            let _undone = inner.note(in_time(connection.batch_execute("ROLLBACK")).await).is_ok();
         }
     }
 
@@ -116,6 +124,13 @@ impl Open {
 }
 
 impl Inner {
+    fn connection(&self) -> &Object {
+        match &self.connection {
+            Some(connection) => connection,
+            None => unreachable!("it is taken away when nobody has this any more"),
+        }
+    }
+
     /// A transaction in which a statement failed is never kept, even if whoever asked did not mind.
     async fn commit(&self) -> Result<(), Failed> {
         let turn = self.turn.lock().await;
@@ -125,14 +140,15 @@ impl Inner {
         }
         fault::before_commit()?;
         self.ended.store(true, Ordering::Relaxed);
-        let ended = in_time(sent(self.connection.batch_execute("COMMIT"), turn)).await;
-        ended.map_err(Failed::ending)?;
+        let ended = in_time(sent(self.connection().batch_execute("COMMIT"), turn)).await;
+        self.note(ended).map_err(Failed::ending)?;
         fault::after_commit()
     }
 
     fn note<T>(&self, answer: Result<T, Failed>) -> Result<T, Failed> {
-        if answer.is_err() {
+        if let Err(failed) = &answer {
             self.broken.store(true, Ordering::Relaxed);
+            self.silent.fetch_or(matches!(failed, Failed::Late { .. }), Ordering::Relaxed);
         }
         answer
     }
@@ -151,8 +167,12 @@ async fn sent<T>(asked: impl Future<Output = T>, turn: MutexGuard<'_, ()>) -> T 
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if !*self.ended.get_mut() && !self.connection.is_closed() {
-            send(&self.connection, "ROLLBACK");
+        let Some(connection) = self.connection.take() else { return };
+        if *self.silent.get_mut() {
+            // Its server undoes what has not ended as soon as it sees that nobody is there.
+            drop(Object::take(connection));
+        } else if !*self.ended.get_mut() && !connection.is_closed() {
+            send(&connection, "ROLLBACK");
         }
     }
 }
@@ -164,7 +184,7 @@ impl<'a> Tx<'a> {
 
     fn on(&self) -> On<'_> {
         match &self.on {
-            Holder::Ours(inner) => On::Ours(&inner.connection),
+            Holder::Ours(inner) => On::Ours(inner.connection()),
             Holder::Foreign(client) => On::Foreign(client),
         }
     }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use haulier_core::WorkerId;
+use haulier_core::probe::planted;
 use tokio::sync::Notify;
 
 /// Items that wait to be sent; beyond it, everybody is told to look at everything.
@@ -114,7 +115,7 @@ impl Outbox {
     }
 
     pub fn put(&self, item: Item) {
-        if !self.off {
+        if !self.off && !planted("news-lost") {
             self.waiting().put(item);
             self.filled.notify_one();
         }

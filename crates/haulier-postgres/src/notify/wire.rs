@@ -14,11 +14,13 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client};
 
 use super::outbox::{self, Item};
-use crate::db::Messages;
+use crate::db::{Failed, Messages, in_time};
 use crate::store::Inner;
 
 /// Between two `NOTIFY`, at least.
 const PAUSE: Duration = Duration::from_millis(10);
+/// Without anything to say, it is seen whether anybody answers at all this often.
+const SILENT_MAX: Duration = Duration::from_secs(15);
 /// Before a lost connection is made anew, at most; connecting itself is paced, too.
 const LOST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -52,7 +54,7 @@ async fn serve(inner: &Inner) -> Result<()> {
     tokio::select! {
         () = hear(inner, messages) => {}
         spoken = speak(inner, &client) => if let Err(error) = spoken {
-            tracing::debug!(%error, "the connection for notifications failed");
+            tracing::debug!(?error, "the connection for notifications failed");
             // Others may not have heard: they look at everything once we are back.
             inner.hub.outbox.put(Item::All);
         },
@@ -60,13 +62,17 @@ async fn serve(inner: &Inner) -> Result<()> {
     Ok(())
 }
 
-async fn speak(inner: &Inner, client: &Client) -> Result<(), tokio_postgres::Error> {
+async fn speak(inner: &Inner, client: &Client) -> Result<(), Failed> {
     let listen = inner.db.text("SET synchronous_commit = off; LISTEN {schema}");
-    client.batch_execute(&listen).await?;
+    in_time(client.batch_execute(&listen)).await?;
     inner.hub.set_listens(true);
     inner.hub.tell_all();
     loop {
-        inner.hub.outbox.filled().await;
+        tokio::select! {
+            () = inner.hub.outbox.filled() => {}
+            // Whoever has nothing to say would else never learn that he hears nothing either.
+            () = inner.pace.sleep(SILENT_MAX) => in_time(client.batch_execute(&listen)).await?,
+        }
         let payloads = inner.hub.outbox.take(&inner.node);
         if payloads.is_empty() {
             continue;
@@ -74,7 +80,7 @@ async fn speak(inner: &Inner, client: &Client) -> Result<(), tokio_postgres::Err
         let text = "SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload";
         let params: [(&(dyn ToSql + Sync), Type); 2] =
             [(&inner.options.schema, Type::TEXT), (&payloads, Type::TEXT_ARRAY)];
-        client.execute_typed(text, &params).await?;
+        in_time(client.execute_typed(text, &params)).await?;
         inner.pace.sleep(PAUSE).await;
     }
 }

@@ -50,6 +50,8 @@ pub(crate) struct Sweeper(Mutex<Memory>);
 
 #[derive(Debug, Default)]
 struct Memory {
+    /// Of which database the rest is remembered; see [`crate::db::Db::era`].
+    era: u64,
     watch: Option<Watch>,
     /// When the first of the sweeps began that have failed since the last one that did not.
     failing: Option<Duration>,
@@ -108,7 +110,8 @@ pub(crate) async fn arrive(inner: &Arc<Inner>) -> Result<()> {
         })
         .await?;
     let moment = Moment { before, after: inner.clock.monotonic() };
-    *memory = Memory { watch: Some(Watch::start(&seen, moment)), ..Memory::default() };
+    let watch = Some(Watch::start(&seen, moment));
+    *memory = Memory { era: inner.db.era(), watch, ..Memory::default() };
     Ok(())
 }
 
@@ -140,6 +143,12 @@ pub(crate) async fn promote(inner: &Arc<Inner>, budget: usize) -> Result<Swept> 
 async fn slice(inner: &Arc<Inner>, budget: usize, all: bool) -> Result<Swept> {
     let mut memory = inner.sweeper.0.lock().await;
     let began = inner.clock.monotonic();
+    let era = inner.db.era();
+    if memory.era != era {
+        // Another database may have what was done with in the one before. Time goes on.
+        let Memory { watch, failing, .. } = *memory;
+        *memory = Memory { era, watch, failing, ..Memory::default() };
+    }
     let begun = memory.floors.begin(began);
     let done = Swept::default();
     let is_time = |at: Duration| began.saturating_sub(at) >= ADDED_UP_EVERY;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use haulier_conformance::prelude::Must;
+use haulier_conformance::prelude::{Must, eventually, task_in};
 use haulier_core::{
     Code, Durability, Include, Inspect, Kind, NewTask, Payload, Queue, SeededEntropy, TaskId,
 };
@@ -80,10 +80,41 @@ async fn a_promoted_standby_raises_the_generation_before_it_is_asked_anything() 
     second.promote().must();
     there_again(&serving).await;
     let raised = generation(&second);
-    assert!(raised > 1);
+    assert!(raised > 1, "I2: epochs of another database may come again");
     let newcomer = PgStore::open(options(&second.url())).await.must();
     assert_eq!(generation(&second), raised, "it is raised once");
     newcomer.close().await.must();
+}
+
+#[tokio::test]
+async fn a_server_forgets_what_it_knew_of_a_database_that_another_one_has_replaced() {
+    let dir = TempDir::new().must();
+    let (mut first, second) = two(dir.path()).await;
+    let both = format!(
+        "postgres://postgres@127.0.0.1:{},127.0.0.1:{}/postgres?target_session_attrs=read-write",
+        first.port(),
+        second.port()
+    );
+    let serving = PgStore::open(options(&both)).await.must();
+    // The standby never hears of this queue; the next one there has the same number.
+    second.sql("alter system set primary_conninfo = ''").must();
+    second.sql("select pg_reload_conf()").must();
+    let is_cut = "select count(*) from pg_stat_replication";
+    eventually("it is cut off", async || first.sql(is_cut).must() == "0").await;
+    serving.enqueue(vec![task_in("lost")]).await.must().remove(0).accepted().must();
+    first.kill();
+    second.promote().must();
+    there_again(&serving).await;
+    let mut put = Vec::new();
+    for name in ["other", "lost"] {
+        let task = task_in(name);
+        put.push(task.id);
+        serving.enqueue(vec![task]).await.must().remove(0).accepted().must();
+    }
+    let there = serving.get(put, Include::default(), Duration::ZERO).await.must();
+    let queues = there.iter().map(|view| view.as_ref().map(|view| view.task.queue.as_str()));
+    let queues: Vec<_> = queues.collect();
+    assert_eq!(queues, [Some("other"), Some("lost")], "I1: numbers of another database");
 }
 
 #[tokio::test]
@@ -103,7 +134,8 @@ async fn a_backup_that_was_put_in_place_never_repeats_a_generation() {
     let mut copy = first.backup(&dir.path().join("copy")).must();
     copy.start().await.must();
     PgStore::open(options(&copy.url())).await.must().close().await.must();
-    assert!(generation(&copy) > generation(&first));
+    let raised = generation(&copy) > generation(&first);
+    assert!(raised, "I2: epochs of another database may come again");
 }
 
 #[tokio::test]

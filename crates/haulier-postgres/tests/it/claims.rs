@@ -65,6 +65,12 @@ async fn until_known(store: &PgStore, name: &str) {
     eventually("the worker is known", is_known).await;
 }
 
+/// What a call that waits for it gets in the end.
+async fn woken(waiting: JoinHandle<Vec<Lease>>) -> Vec<TaskId> {
+    let answered = tokio::time::timeout(PATIENCE / 3, waiting).await;
+    ids(&answered.unwrap_or_else(|_| panic!("L1: it waits, and nobody tells it")).unwrap())
+}
+
 async fn until_listening(client: &Client, servers: i64) {
     let all = async || {
         let text = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%LISTEN \"' \
@@ -82,7 +88,7 @@ async fn a_worker_waiting_at_one_server_is_woken_by_a_task_enqueued_at_another()
         let waiting = wait_at(&stores[1], round, 1);
         until_known(&stores[0], round).await;
         let id = only(put(&stores[0], vec![task()]).await);
-        assert_eq!(ids(&answer(waiting).await), [id]);
+        assert_eq!(woken(waiting).await, [id]);
     }
 }
 
@@ -144,7 +150,7 @@ async fn a_task_that_came_into_line_late_and_was_told_by_nobody_is_found() {
     let more = put(store, vec![task(), task()]).await;
     assert_eq!(ids(&take(store, "w", 9).await), more);
     transaction.commit().await.unwrap();
-    assert_eq!(ids(&answer(wait_at(store, "w", 9)).await), [late.id]);
+    assert_eq!(woken(wait_at(store, "w", 9)).await, [late.id]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
