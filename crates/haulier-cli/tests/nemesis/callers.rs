@@ -189,7 +189,7 @@ fn f28_a_flood_of_connections_names_and_resets_is_survived_within_bounds() {
 }
 
 /// Calls of a megabyte that a server has room for, at most.
-const ROOM: usize = 110;
+pub const ROOM: usize = 110;
 const FLOOD: &str = "f28_megabytes_for_a_disk_that_stands_still_are_refused_within_bounds";
 
 #[test]

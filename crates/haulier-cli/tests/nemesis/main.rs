@@ -18,6 +18,8 @@ mod kit;
 #[cfg(test)]
 mod network;
 #[cfg(test)]
+mod nodes;
+#[cfg(test)]
 mod servers;
 #[cfg(test)]
 mod site;

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use haulier::Client;
@@ -16,7 +17,8 @@ use tokio::process::{Child, Command};
 use crate::http;
 use crate::kit::{HAULIER, connect, until};
 
-/// In a network of its own every test has every port.
+/// In a network of its own every test has every port. Where there are several servers, this is the
+/// first one's.
 pub const PORT: u16 = 7420;
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -25,6 +27,11 @@ pub struct Site {
     dir: tempfile::TempDir,
     /// Where the server keeps its store; a fault disk may be mounted here.
     pub data: PathBuf,
+    /// The URL of the store, if it is not that directory.
+    store: Option<String>,
+    /// The ports of all servers on this store.
+    ports: Vec<u16>,
+    turn: AtomicUsize,
 }
 
 /// How a server is started.
@@ -61,7 +68,12 @@ impl Site {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("disk/data");
         std::fs::create_dir(dir.path().join("disk")).unwrap();
-        Self { dir, data }
+        Self { dir, data, store: None, ports: vec![PORT], turn: AtomicUsize::new(0) }
+    }
+
+    /// With a store elsewhere, and as many servers on it as there are ports.
+    pub fn on(self, store: String, ports: Vec<u16>) -> Self {
+        Self { store: Some(store), ports, ..self }
     }
 
     pub fn path(&self) -> &Path {
@@ -73,9 +85,23 @@ impl Site {
         self.dir.path().join("disk")
     }
 
-    #[expect(clippy::unused_self, reason = "a site has an address, although all have the same")]
+    /// Where to ask: whoever comes next is sent to the next server.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{PORT}")
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.ports.len();
+        format!("http://127.0.0.1:{}", self.ports[turn])
+    }
+
+    /// Every server's address, for whoever goes on to the next one by itself.
+    pub fn urls(&self) -> String {
+        let urls: Vec<_> =
+            self.ports.iter().map(|port| format!("http://127.0.0.1:{port}")).collect();
+        urls.join(",")
+    }
+
+    /// Under which name the end of a server stands in a history. A store that lives in its server
+    /// may forget with it what was not synced; a database forgets nothing.
+    pub fn server_name(&self) -> &'static str {
+        if self.store.is_some() { "server" } else { STORE }
     }
 
     pub async fn client(&self) -> Client {
@@ -119,14 +145,24 @@ impl Site {
         command.current_dir(self.path()).stdin(Stdio::null()).process_group(0);
         command.stdout(self.log()).stderr(self.log());
         let child = command.kill_on_drop(true).spawn().unwrap();
-        Running { id: child.id().unwrap(), child }
+        Running { id: child.id().unwrap(), child, port: PORT }
     }
 
     /// Starts a server without waiting for it.
     pub fn launch(&self, setup: &Setup) -> Running {
-        let listen = format!("127.0.0.1:{PORT}");
-        let data = self.data.to_str().unwrap();
-        self.start(setup, ["serve", "--data", data, "--listen", &listen])
+        self.launch_at(PORT, setup)
+    }
+
+    /// The same on another port.
+    pub fn launch_at(&self, port: u16, setup: &Setup) -> Running {
+        let listen = format!("127.0.0.1:{port}");
+        let (word, store) = match &self.store {
+            Some(url) => ("--store", url.as_str()),
+            None => ("--data", self.data.to_str().unwrap()),
+        };
+        let mut server = self.start(setup, ["serve", word, store, "--listen", &listen]);
+        server.port = port;
+        server
     }
 
     /// Starts a server and waits until it takes calls.
@@ -150,11 +186,11 @@ impl Site {
 
     /// Kills the server and starts it again; the history knows of it.
     pub async fn crash(&self, load: &Load, server: Running, down: Duration) -> Running {
-        load.recorder.fault(STORE, Fault::Crash);
+        load.recorder.fault(self.server_name(), Fault::Crash);
         server.kill().await;
         crate::kit::rest(down).await;
         let server = self.serve(&Setup::default()).await;
-        load.recorder.heal(STORE, Fault::Crash);
+        load.recorder.heal(self.server_name(), Fault::Crash);
         server
     }
 
@@ -193,6 +229,8 @@ fn is_left(group: u32) -> bool {
 pub struct Running {
     id: u32,
     child: Child,
+    /// Where it listens, if it is a server.
+    port: u16,
 }
 
 impl Running {
@@ -231,7 +269,8 @@ impl Running {
         until("the server is ready", || {
             ended = self.child.try_wait().unwrap();
             let gone = ended.is_some();
-            async move { gone || matches!(http::ask("GET", "/readyz", "").await, Ok((200, _))) }
+            let ready = http::ask_at(self.port, "GET", "/readyz", "");
+            async move { gone || matches!(ready.await, Ok((200, _))) }
         })
         .await;
         ended.map(|status| status.code())

@@ -189,15 +189,17 @@ fn idle(task: TaskId, life: &Life, story: &Story, found: &mut Findings) {
             && (wish.kinds.is_empty() || wish.kinds.contains(&offer.kind))
     };
     let first = story.asks.partition_point(|ask| ask.from <= free_from);
-    let asked = story.asks[first..].iter().filter(fits);
+    let mut asked = story.asks[first..].iter().filter(fits);
     // Somebody may have got it whose answer was lost.
     let lost = story.asks.iter().filter(fits).filter(|ask| ask.unknown).map(|ask| ask.from).min();
     let sure = |ask: &&super::story::Ask| {
         !ask.unknown && ask.to < free_until && lost.is_none_or(|lost| lost > ask.to)
     };
     let calm = !story.troubles.iter().any(|t| t.from <= free_until && t.to >= life.offered());
-    if calm && asked.into_iter().any(|ask| sure(&ask)) {
-        found.add("L1", task, "a worker asked for it, and got nothing");
+    if calm && let Some(ask) = asked.find(sure) {
+        let says =
+            format!("a worker asked for it from {} to {}, and got nothing", ask.from, ask.to);
+        found.add("L1", task, says);
     }
 }
 

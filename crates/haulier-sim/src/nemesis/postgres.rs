@@ -54,7 +54,7 @@ impl PgServer {
         let data = server.data();
         let data = text(&data);
         let how = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync"];
-        let small = ["--wal-segsize=1", "--no-instructions", "-D", data];
+        let small = ["--data-checksums", "--wal-segsize=1", "--no-instructions", "-D", data];
         run(&mut server.tool("initdb", &[&how[..], &small].concat()))?;
         server.configure(SETTINGS)?;
         server.start().await?;

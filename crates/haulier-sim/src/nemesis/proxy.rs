@@ -71,6 +71,8 @@ struct Shared {
     trap: Mutex<Option<Trap>>,
     /// Counts the connections that a trap has broken.
     sprung: AtomicU64,
+    /// Connections that a trap has made silent and that are still open.
+    silent: AtomicU64,
     /// Counts the cuts: connections of an earlier count are closed.
     cuts: watch::Sender<u64>,
     clock: SystemClock,
@@ -104,8 +106,8 @@ impl Proxy {
         let cuts = watch::Sender::new(0);
         let clock = SystemClock::new();
         let (up, down, trap) = (way(), way(), Mutex::default());
-        let (to, sprung) = (Mutex::new(to), AtomicU64::new(0));
-        let shared = Arc::new(Shared { to, up, down, trap, sprung, cuts, clock });
+        let (to, sprung, silent) = (Mutex::new(to), AtomicU64::new(0), AtomicU64::new(0));
+        let shared = Arc::new(Shared { to, up, down, trap, sprung, silent, cuts, clock });
         let accepting = Arc::clone(&shared);
         let listening = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
@@ -162,6 +164,11 @@ impl Proxy {
         self.shared.sprung.load(Ordering::SeqCst)
     }
 
+    /// How many connections that a trap has made silent nobody has given up yet.
+    pub fn silent(&self) -> u64 {
+        self.shared.silent.load(Ordering::SeqCst)
+    }
+
     /// Bytes of answers that were thrown away.
     pub fn swallowed(&self) -> u64 {
         self.shared.down.swallowed.load(Ordering::SeqCst)
@@ -188,7 +195,11 @@ impl Shared {
         match set.at {
             Break::Question(bytes) => rest.up.store(at as u64 + bytes, Ordering::SeqCst),
             Break::Answer(bytes) => rest.down.store(bytes, Ordering::SeqCst),
-            Break::Silence => rest.silent.store(true, Ordering::SeqCst),
+            Break::Silence => {
+                if !rest.silent.swap(true, Ordering::SeqCst) {
+                    self.silent.fetch_add(1, Ordering::SeqCst);
+                }
+            }
         }
         *trap = None;
         self.sprung.fetch_add(1, Ordering::SeqCst);
@@ -212,6 +223,9 @@ async fn connect(near: TcpStream, shared: Arc<Shared>) {
         // Either end of the connection ends both.
         _ended = ask(near_read, far_write, &shared, &rest) => {}
         _ended = answer(far_read, near_write, &shared, &rest) => {}
+    }
+    if rest.silent.load(Ordering::SeqCst) {
+        shared.silent.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

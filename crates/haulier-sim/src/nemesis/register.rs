@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use haulier_core::{LeaseKey, State, TaskId};
 
-use crate::history::{Asked, Got, Line, Settlement, StateWord, What};
+use crate::history::{Asked, Got, Key, Line, Settlement, StateWord, What};
 
 /// The newest epoch that wrote each task's entry.
 #[derive(Debug, Default)]
@@ -23,11 +23,12 @@ impl Register {
     }
 
     /// Completions that the store accepted although another delivery wrote last: the fence of the
-    /// store and that of the register must agree (I2).
-    pub fn disagreements(&self, lines: &[Line]) -> Vec<String> {
+    /// store and that of the register must agree (I2). Of a store that may have lost what it
+    /// accepted (`forgets`), only the last completion of a task counts.
+    pub fn disagreements(&self, lines: &[Line], forgets: bool) -> Vec<String> {
         let newest = self.lock();
         let mut asked = BTreeMap::new();
-        let mut found = Vec::new();
+        let mut completed = Vec::new();
         for line in lines {
             match &line.what {
                 What::Invoke { b, n, asked: Asked::Settle { key, .. } } => {
@@ -36,19 +37,23 @@ impl Register {
                 What::Ok { b, n, got: Got::Settle(Settlement::Applied { state, .. }) }
                     if *state == StateWord(State::Completed) =>
                 {
-                    let Some(key) = asked.get(&(*b, *n)) else { continue };
-                    let wrote = newest.get(&key.task).copied();
-                    if wrote != Some(key.epoch) {
-                        found.push(format!(
-                            "I2 of task {}: completed by epoch {}, but {wrote:?} wrote last",
-                            key.task, key.epoch
-                        ));
-                    }
+                    completed.extend(asked.get(&(*b, *n)));
                 }
                 _ => {}
             }
         }
-        found
+        if forgets {
+            let last: BTreeMap<TaskId, Key> =
+                completed.into_iter().map(|key: Key| (key.task, key)).collect();
+            completed = last.into_values().collect();
+        }
+        let wrote = |key: &Key| newest.get(&key.task).copied();
+        completed.retain(|key| wrote(key) != Some(key.epoch));
+        let says = |key: &Key| {
+            let (task, epoch, wrote) = (key.task, key.epoch, wrote(key));
+            format!("I2 of task {task}: completed by epoch {epoch}, but {wrote:?} wrote last")
+        };
+        completed.iter().map(says).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<TaskId, u64>> {
@@ -63,7 +68,7 @@ mod tests {
     use haulier_core::{Ended, Epoch, ManualClock};
 
     use super::*;
-    use crate::history::{EndedWord, Key, Recorder};
+    use crate::history::{EndedWord, Recorder};
 
     fn key(epoch: u64) -> LeaseKey {
         LeaseKey { task: TaskId::from_bytes([1; 16]), epoch: Epoch(epoch) }
@@ -87,8 +92,16 @@ mod tests {
         recorder.record(&p, What::Ok { b, n, got: Got::Settle(settled) });
         let register = Register::default();
         register.write(key(2));
-        assert!(register.disagreements(&recorder.lines()).is_empty());
+        assert!(register.disagreements(&recorder.lines(), false).is_empty());
         register.write(key(3));
-        assert!(register.disagreements(&recorder.lines())[0].starts_with("I2"));
+        assert!(register.disagreements(&recorder.lines(), false)[0].starts_with("I2"));
+        assert_eq!(register.disagreements(&recorder.lines(), true).len(), 1);
+        // The store forgot that completion, and accepted another one.
+        let b = recorder.call();
+        let asked = Asked::Settle { key: Key::from(key(3)), outcome, again_ms };
+        recorder.record(&p, What::Invoke { b, n, asked });
+        recorder.record(&p, What::Ok { b, n, got: Got::Settle(settled) });
+        assert_eq!(register.disagreements(&recorder.lines(), false).len(), 1);
+        assert!(register.disagreements(&recorder.lines(), true).is_empty());
     }
 }
