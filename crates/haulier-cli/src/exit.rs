@@ -99,6 +99,14 @@ impl Failed {
         Self::new(Exit::Io, format!("{what}: {error}"))
     }
 
+    /// A text that names the remedy itself, after a semicolon.
+    fn told(exit: Exit, text: &str) -> Self {
+        match text.rsplit_once("; ") {
+            Some((what, next)) => Self::new(exit, what).next(next),
+            None => Self::new(exit, text),
+        }
+    }
+
     /// Says what to do next.
     #[must_use]
     pub fn next(mut self, next: impl Into<String>) -> Self {
@@ -161,7 +169,11 @@ impl From<Refusal> for Failed {
 
 impl From<StartError> for Failed {
     fn from(error: StartError) -> Self {
-        Self::new(Exit::from_number(haulier_server::run::exit_code(&error)), error.to_string())
+        let exit = Exit::from_number(haulier_server::run::exit_code(&error));
+        match error {
+            StartError::Store(error) => error.into(),
+            _ => Self::told(exit, &error.to_string()),
+        }
     }
 }
 
@@ -176,7 +188,7 @@ impl From<OpenError> for Failed {
             OpenError::Damaged { .. } => Exit::Damage,
             OpenError::Io { .. } => Exit::Io,
         };
-        Self::new(exit, error.to_string())
+        Self::told(exit, &error.to_string())
     }
 }
 
@@ -184,7 +196,11 @@ impl From<OpenError> for Failed {
 impl From<haulier::store::OpenError> for Failed {
     fn from(error: haulier::store::OpenError) -> Self {
         let exit = Exit::from_number(haulier_server::run::store_exit_code(&error));
-        Self::new(exit, error.to_string())
+        match error {
+            // What it knows is no remedy.
+            haulier::store::OpenError::Url(_) => Self::new(exit, error.to_string()),
+            _ => Self::told(exit, &error.to_string()),
+        }
     }
 }
 
@@ -200,7 +216,7 @@ impl From<BackupError> for Failed {
             | BackupError::ClockBehind(_)
             | BackupError::GenerationLow { .. } => Exit::Config,
         };
-        Self::new(exit, error.to_string())
+        Self::told(exit, &error.to_string())
     }
 }
 
@@ -242,6 +258,9 @@ mod tests {
         assert_eq!(bare.next.as_deref(), Some("repeat the command later"));
         let full = Failed::from(Error::new(Code::Unavailable, "away; start it"));
         assert_eq!((full.what.as_str(), full.next.as_deref()), ("away", Some("start it")));
+        let locked = Failed::from(OpenError::Locked { place: "data/lock".to_owned() });
+        assert_eq!(locked.what, "data/lock is open in another process");
+        assert_eq!(locked.next.as_deref(), Some("stop that one, or use another directory"));
         let refused = Failed::from(Error::new(Code::Final, "it is completed"));
         assert_eq!(refused.next, None);
     }

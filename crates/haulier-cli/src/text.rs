@@ -60,6 +60,18 @@ pub fn short(text: &str, max: usize) -> String {
     shown.chars().take(max.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// What is wrong with a text that should be JSON, and where.
+pub fn wrong_json(error: &serde_json::Error) -> String {
+    let (line, column) = (error.line(), error.column());
+    let told = error.to_string();
+    let what = told.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&told);
+    match line {
+        0 => what.to_owned(),
+        1 => format!("{what}, at character {column}"),
+        _ => format!("{what}, in its line {line} at character {column}"),
+    }
+}
+
 /// So many of something: `1 task`, `20,000 tasks`.
 pub fn count(count: u64, what: &str) -> String {
     format!("{} {what}{}", number(count), if count == 1 { "" } else { "s" })
@@ -97,6 +109,14 @@ pub fn bytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wrong_json_is_told_with_its_place_as_people_count_it() {
+        let wrong =
+            |text| wrong_json(&serde_json::from_str::<serde_json::Value>(text).unwrap_err());
+        assert_eq!(wrong("{"), "EOF while parsing an object, at character 1");
+        assert_eq!(wrong("[1,\n x]"), "expected value, in its line 2 at character 2");
+    }
 
     #[test]
     fn what_would_move_a_cursor_or_turn_a_line_around_is_shown_instead() {

@@ -50,6 +50,12 @@ impl Backoff {
         if self.base > DELAY_MAX || self.max > DELAY_MAX {
             return invalid("backoff.base and backoff.max are at most ten years");
         }
+        if self.base > self.max {
+            return invalid(&format!(
+                "backoff.base is {:?}, longer than backoff.max, {:?}; raise max, or lower base",
+                self.base, self.max
+            ));
+        }
         if !(1_000..=100_000).contains(&self.factor_permille) {
             return invalid("backoff.factor goes from 1 to 100");
         }
@@ -108,6 +114,20 @@ mod tests {
         let backoff = Backoff::default();
         let seconds: Vec<u64> = [1, 2, 3, 12, 13, 1_000].map(|n| backoff.pause(n).as_secs()).into();
         assert_eq!(seconds, [1, 2, 4, 2_048, 3_600, 3_600]);
+    }
+
+    #[test]
+    fn a_first_pause_is_at_most_the_longest_one() {
+        let backoff = |base, max| {
+            let (base, max) = (Duration::from_secs(base), Duration::from_secs(max));
+            Backoff { base, max, ..Backoff::default() }.check()
+        };
+        assert_eq!(backoff(60, 60), Ok(()));
+        let refused = backoff(7_200, 3_600).unwrap_err();
+        assert_eq!(refused.code, Code::Invalid);
+        let text =
+            "backoff.base is 7200s, longer than backoff.max, 3600s; raise max, or lower base";
+        assert_eq!(refused.message, text);
     }
 
     #[test]

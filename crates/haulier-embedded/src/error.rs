@@ -15,7 +15,7 @@ pub enum OpenError {
     },
     /// Something that was durable is not there any more.
     #[error(
-        "{file} is damaged at byte {offset}: {why}; nothing was changed. Run `haulier verify` on the \
+        "{file} is damaged at byte {offset}: {why}; nothing was changed: run `haulier verify` on the \
          directory, and restore it from a backup"
     )]
     Damaged {
@@ -27,7 +27,7 @@ pub enum OpenError {
         why: String,
     },
     /// A newer version wrote it.
-    #[error("{file} has format {found}; this version reads up to {known}. Use a newer haulier")]
+    #[error("{file} has format {found}; this version reads up to {known}; use a newer haulier")]
     NewerFormat {
         /// The file.
         file: String,

@@ -104,20 +104,18 @@ impl Args {
 
     async fn ask_server(&self, clock: Arc<dyn Clock>) -> Vec<Check> {
         const NEXT: &str = "start one with `haulier dev` or `haulier serve`, or name it by --url";
-        let began = clock.monotonic();
+        let (url, began) = (self.server.url(), clock.monotonic());
         let client = tokio::select! {
             client = self.server.client() => client.map_err(|failed| failed.to_string()),
-            () = clock.sleep(PATIENCE) => Err(format!("{} does not answer in time", self.server.url)),
+            () = clock.sleep(PATIENCE) => Err(format!("{url} does not answer in time")),
         };
         match client {
             Err(why) => vec![Check::fail("server", why, NEXT)],
             Ok(client) => {
                 let took = clock.monotonic().saturating_sub(began).as_millis();
                 let capabilities = client.queue().capabilities();
-                let found = format!(
-                    "{} answers in {took} ms, store {}",
-                    self.server.url, capabilities.store
-                );
+                let store = capabilities.store;
+                let found = format!("{url} answers in {took} ms, store {store}");
                 vec![Check::ok("server", found), class(capabilities.durability)]
             }
         }

@@ -7,6 +7,7 @@ use haulier_core::Clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::connect::url_of;
 use crate::exit::{Exit, Failed, Result};
 use crate::{output, span, text};
 
@@ -22,15 +23,12 @@ Examples:
 
 Exit code 0 if the server is ready for calls, 1 if it is not or does not answer in time.")]
 pub struct Args {
-    /// The server; of several, with commas, the first
     #[arg(
         long,
-        env = "HAULIER_URL",
         value_name = "URL",
-        default_value = "http://127.0.0.1:7420",
-        hide_env = true
+        help = "The server; of several, with commas, the first [default: http://127.0.0.1:7420]"
     )]
-    url: String,
+    url: Option<String>,
     /// How long to wait for the answer
     #[arg(long, value_name = "DURATION", value_parser = span, default_value = "5s")]
     timeout: Duration,
@@ -39,7 +37,8 @@ pub struct Args {
 impl Args {
     /// Runs the command.
     pub async fn run(self, clock: &dyn Clock) -> Result<Exit> {
-        let address = address(&self.url)?;
+        let url = url_of(self.url.as_deref());
+        let address = address(&url)?;
         let answer = tokio::select! {
             answer = ready(address) => answer,
             () = clock.sleep(self.timeout) => Err(std::io::ErrorKind::TimedOut.into()),

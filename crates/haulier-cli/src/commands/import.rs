@@ -231,7 +231,7 @@ impl Lines {
                 continue;
             }
             let line: Incoming = serde_json::from_slice(&self.buffer)
-                .map_err(|error| self.wrong(&error.to_string()))?;
+                .map_err(|error| self.wrong(&text::wrong_json(&error)))?;
             self.tasks += u64::from(line.task.is_some());
             return Ok(Some(line));
         }

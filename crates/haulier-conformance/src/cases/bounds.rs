@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haulier_core::{
-    Beat, Code, Directive, Include, LeaseBeat, LeaseKey, NewTask, Outcome, Pairs, Payload,
+    Backoff, Beat, Code, Directive, Include, LeaseBeat, LeaseKey, NewTask, Outcome, Pairs, Payload,
     Settlement, Start, State, Unique, Want, WantedQueue,
 };
 
@@ -66,6 +66,11 @@ pub async fn every_limit_of_a_task_holds_at_the_limit_and_refuses_one_above(rig:
     let attempts = |count| change(move |task| task.policy.max_attempts = count);
     let timeout = |span| change(move |task| task.policy.timeout = span);
     let retain = |span| change(move |task| task.policy.retain = Some(span));
+    let backoff = |base, max| {
+        change(move |task| {
+            task.policy.backoff = Backoff { base, max, ..Backoff::default() };
+        })
+    };
     let expires = |span| change(move |task| task.expires_in = Some(span));
     let content =
         |size: usize| change(move |task| task.payload = Payload::new("", "t".repeat(size)));
@@ -84,6 +89,7 @@ pub async fn every_limit_of_a_task_holds_at_the_limit_and_refuses_one_above(rig:
         (timeout(limits::TIMEOUT_MAX), timeout(limits::TIMEOUT_MAX + SECOND)),
         (timeout(ms(1)), timeout(Duration::ZERO)),
         (retain(limits::DELAY_MAX), retain(above)),
+        (backoff(60 * SECOND, 60 * SECOND), backoff(60 * SECOND + ms(1), 60 * SECOND)),
         (expires(limits::DELAY_MAX), expires(above)),
         (expires(SECOND), expires(Duration::ZERO)),
         (content(limits::CONTENT_TYPE_BYTES_MAX), content(limits::CONTENT_TYPE_BYTES_MAX + 1)),

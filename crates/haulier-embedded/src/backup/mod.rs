@@ -38,7 +38,7 @@ pub enum BackupError {
     Foreign(String),
     /// A newer version wrote it.
     #[error(
-        "{file} is a backup of form {found}; this version reads up to {known}. Use a newer haulier"
+        "{file} is a backup of form {found}; this version reads up to {known}; use a newer haulier"
     )]
     Newer {
         /// The file.

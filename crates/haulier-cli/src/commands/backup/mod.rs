@@ -69,10 +69,9 @@ impl Args {
             );
         }
         let mut draft = Draft::begin(&self.file)?;
-        let local = self.data.as_deref().or(self.server.url.strip_prefix("file:").map(Path::new));
-        match local {
-            Some(directory) => from_directory(directory, &mut draft)?,
-            None => fetch::fetch(&self.server.url, self.bytes_per_second, &mut draft).await?,
+        match self.data.clone().or_else(|| self.server.directory()) {
+            Some(directory) => from_directory(&directory, &mut draft)?,
+            None => fetch::fetch(&self.server.url(), self.bytes_per_second, &mut draft).await?,
         }
         let manifest = draft.finish()?;
         self.tell(&manifest)?;

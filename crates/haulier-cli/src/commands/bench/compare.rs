@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::report::{self, Figure, Report, SCHEMA, number};
 use crate::exit::{Exit, Failed, Result};
 use crate::output::Row;
+use crate::text;
 
 /// What a comparison came to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,7 +48,7 @@ pub fn read(path: &Path) -> Result<Report> {
             .next("write one with `haulier bench -o json`")
     };
     let report: Report =
-        serde_json::from_slice(&text).map_err(|error| strange(error.to_string()))?;
+        serde_json::from_slice(&text).map_err(|error| strange(text::wrong_json(&error)))?;
     if report.schema != SCHEMA {
         return Err(strange(format!("its shape is {}, known is {SCHEMA}", report.schema)));
     }

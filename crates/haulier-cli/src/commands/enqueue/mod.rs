@@ -16,7 +16,7 @@ use serde::de::IgnoredAny;
 use self::options::TaskOptions;
 use crate::exit::{Exit, Failed, Result};
 use crate::output::{self, Format, Output, Row};
-use crate::{connect, span};
+use crate::{connect, span, text};
 
 /// What `--wait` without a time means: longer than any task may run.
 const WAIT_DEFAULT: &str = "24h";
@@ -88,18 +88,26 @@ impl Args {
 
     /// Reads the payload; JSON is checked here, where the mistake is still at hand.
     fn payload(&self) -> Result<Payload> {
-        let bytes = match self.payload.as_str() {
-            "-" => read(&mut std::io::stdin().lock(), "standard input")?,
+        let (bytes, from) = match self.payload.as_str() {
+            "-" => (read(&mut std::io::stdin().lock(), "standard input")?, "standard input".into()),
             text => match text.strip_prefix('@') {
-                Some(path) => read_file(Path::new(path))?,
-                None => text.as_bytes().to_vec(),
+                Some(path) => (read_file(Path::new(path))?, path.to_owned()),
+                None => {
+                    (text.as_bytes().to_vec(), format!("the payload {}", text::short(text, 60)))
+                }
             },
         };
         let payload = Payload::new(bytes, self.options.content_type.as_str());
         if payload.is_json() {
             serde_json::from_slice::<IgnoredAny>(&payload.bytes).map_err(|error| {
-                Failed::new(Exit::Usage, format!("the payload is not JSON: {error}"))
-                    .next("put it in single quotes, or say what it is: --content-type text/plain")
+                Failed::new(
+                    Exit::Usage,
+                    format!("{from} is not JSON: {}", text::wrong_json(&error)),
+                )
+                .next(
+                    "write JSON in single quotes, as in '{\"name\": \"world\"}', or say what it \
+                         is: --content-type text/plain",
+                )
             })?;
         }
         Ok(payload)

@@ -3,7 +3,7 @@
 
 use haulier::bulk::{self, Action, Done};
 use haulier_core::limits::ITEMS_MAX;
-use haulier_core::{Changed, Control, Filter, Inspect, Refusal, TaskId};
+use haulier_core::{Changed, Control, Filter, Inspect, Refusal, State, TaskId};
 use haulier_server::api;
 
 use crate::exit::{Exit, Result};
@@ -13,12 +13,8 @@ use crate::{ask, connect, text};
 /// Which tasks to change.
 #[derive(Debug, clap::Args)]
 pub struct Change {
-    /// The tasks' ids
-    #[arg(required_unless_present = "filter", conflicts_with = "filter")]
-    ids: Vec<TaskId>,
-    /// All tasks that match, as in queue:mail state:dead
-    #[arg(short, long, value_name = "FILTER")]
-    filter: Option<Filter>,
+    #[command(flatten)]
+    which: Which,
     /// Only count them
     #[arg(long)]
     dry_run: bool,
@@ -31,13 +27,24 @@ pub struct Change {
     output: Output,
 }
 
+/// Tasks by their ids, or by what they are.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Which {
+    /// The tasks' ids
+    ids: Vec<TaskId>,
+    /// All tasks that match, as in queue:mail state:dead
+    #[arg(short, long, value_name = "FILTER")]
+    filter: Option<Filter>,
+}
+
 impl Change {
     /// Runs the command; `base` is what the command itself looks for.
     pub async fn run(mut self, action: Action, base: Filter) -> Result<Exit> {
         let client = self.server.client().await?;
         let (inspect, control) = (client.inspect()?, client.control()?);
         let (inspect, control) = (&*inspect, &*control);
-        match self.filter.take() {
+        match self.which.filter.take() {
             Some(filter) => self.by_filter((inspect, control), action, base.and(filter)).await,
             None => self.by_ids(control, action).await,
         }
@@ -63,7 +70,7 @@ impl Change {
     }
 
     async fn by_ids(&self, control: &dyn Control, action: Action) -> Result<Exit> {
-        let count = self.ids.len() as u64;
+        let count = self.which.ids.len() as u64;
         if self.dry_run {
             self.report(action, Done { matched: count, ..Done::default() })?;
             return Ok(Exit::Done);
@@ -72,8 +79,8 @@ impl Change {
         let harmless = action == Action::Rerun;
         let question = format!("{} {}?", action.as_str(), text::count(count, "task"));
         ask::confirm(&question, self.yes || harmless)?;
-        let mut answers: Vec<(TaskId, Changed)> = Vec::with_capacity(self.ids.len());
-        for slice in self.ids.chunks(ITEMS_MAX) {
+        let mut answers: Vec<(TaskId, Changed)> = Vec::with_capacity(self.which.ids.len());
+        for slice in self.which.ids.chunks(ITEMS_MAX) {
             let changed = bulk::by_ids(control, action, slice.to_vec()).await?;
             answers.extend(slice.iter().copied().zip(changed));
         }
@@ -134,16 +141,19 @@ impl Row for api::BulkAnswer {
     }
 
     fn cells(&self, _: bool) -> Vec<String> {
-        let answer = match (&self.error, &self.state) {
-            (Some(_), _) => "refused",
-            (None, Some(_)) => "done",
-            (None, None) => "not_found",
+        let state = self.state.map(|state| state.0);
+        let (answer, why) = match (&self.error, state) {
+            (Some(error), _) => ("refused", error.detail.as_str()),
+            // Only a cancellation leaves a task running.
+            (None, Some(State::Running)) => ("stopping", "its worker is told at its next beat"),
+            (None, Some(_)) => ("done", "-"),
+            (None, None) => ("not_found", "-"),
         };
         vec![
             self.id.0.to_string(),
             answer.to_owned(),
-            self.state.map_or("-", |state| state.as_str()).to_owned(),
-            self.error.as_ref().map_or("-", |error| &error.detail).to_owned(),
+            state.map_or("-", State::as_str).to_owned(),
+            why.to_owned(),
         ]
     }
 

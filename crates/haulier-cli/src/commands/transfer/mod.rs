@@ -9,7 +9,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use haulier::Client;
 use haulier_core::{Payload, State, TaskView};
@@ -34,13 +34,14 @@ pub struct Place {
 impl Place {
     /// Connects to it. `must_exist`: a directory that is missing is not made.
     pub async fn open(&self, must_exist: bool) -> Result<Client> {
-        let local = self.data.as_deref().or(self.server.url.strip_prefix("file:").map(Path::new));
-        if let Some(directory) = local.filter(|directory| must_exist && !directory.is_dir()) {
-            return Err(no_store(directory, "is no directory"));
+        let Some(directory) = self.data.clone().or_else(|| self.server.directory()) else {
+            return self.server.client().await;
+        };
+        if must_exist && !directory.is_dir() {
+            return Err(no_store(&directory, "is no directory"));
         }
-        let Some(directory) = local else { return self.server.client().await };
         let url = format!("file:{}", directory.display());
-        connect::Server { url }.client().await
+        connect::Server::at(url).client().await
     }
 }
 
