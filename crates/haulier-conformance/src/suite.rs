@@ -97,6 +97,8 @@ macro_rules! __with_cases {
                 a_listing_stands_still_while_tasks_come_and_go,
                 a_listing_shows_what_its_filter_matches,
                 a_page_that_finds_nothing_says_where_to_go_on,
+                a_page_holds_a_bounded_number_of_bytes,
+                a_page_holds_one_task_however_large_it_is,
                 a_page_that_cannot_be_is_refused,
                 the_states_add_up_to_what_was_accepted,
                 the_states_add_up_after_many_callers,

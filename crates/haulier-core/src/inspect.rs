@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::filter::Filter;
 use crate::lease::{Cause, Checkpoint, Directive, Ended, Epoch, Failure, Progress, WorkerAbout};
 use crate::name::{QueueName, WorkerId};
-use crate::task::{Payload, Task, TaskId};
+use crate::task::{Pairs, Payload, Task, TaskId};
 use crate::transition::{Standing, State};
 use crate::unique::Unique;
 
@@ -30,7 +30,8 @@ pub trait Inspect: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Vec<Option<TaskView>>>;
 
     /// One page of the tasks that a filter matches, newest first. A page examines a bounded number
-    /// of tasks: it may be short, even empty, and still have a next one.
+    /// of tasks, and holds a bounded number of bytes ([`crate::limits::PAGE_BYTES_MAX`]): it may be
+    /// short, even empty, and still have a next one.
     async fn list(&self, filter: Filter, page: PageRequest) -> Result<Page>;
 
     /// Every queue that has tasks or settings, by name.
@@ -92,6 +93,25 @@ impl TaskView {
     /// Its state.
     pub fn state(&self) -> State {
         self.standing.state
+    }
+
+    /// What it takes of a page, about: its bytes and texts as they were read, and its frame.
+    pub fn bytes(&self) -> usize {
+        /// Names, numbers and times of a task, and of one delivery.
+        const FRAME_BYTES: usize = 512;
+        const DELIVERY_BYTES: usize = 128;
+        let pairs = [&self.task.headers, &self.task.labels].into_iter().flat_map(Pairs::iter);
+        let results = self.result.iter().map(|result| result.bytes.len());
+        let checkpoints = self.checkpoints.iter();
+        let failures = self.deliveries.iter().filter_map(|delivery| delivery.failure.as_ref());
+        FRAME_BYTES
+            + self.task.payload.bytes.len()
+            + pairs.map(|(name, value)| name.len() + value.len()).sum::<usize>()
+            + results.sum::<usize>()
+            + checkpoints.map(|done| done.name.len() + done.value.len()).sum::<usize>()
+            + self.progress.iter().map(|progress| progress.note.len()).sum::<usize>()
+            + self.deliveries.len() * DELIVERY_BYTES
+            + failures.map(Failure::bytes).sum::<usize>()
     }
 
     /// Why its last failing attempt failed.

@@ -349,6 +349,11 @@ impl Failure {
         self.trace = cut(trace);
         self
     }
+
+    /// Bytes of its texts.
+    pub fn bytes(&self) -> usize {
+        self.class.len() + self.message.len() + self.trace.len()
+    }
 }
 
 /// Cuts a text at [`limits::TEXT_BYTES_MAX`], at a character's border, and marks the cut.

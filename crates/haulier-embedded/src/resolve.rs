@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use haulier_core::{
     Checkpoint, Code, Enqueued, Error, Include, Lease, Page, Payload, Result, Task, TaskView,
-    filter::Subject, inspect,
+    filter::Subject, inspect, limits,
 };
 
 use crate::detail::{Delivery, Step};
@@ -137,32 +137,37 @@ fn read_delivery(files: &Files, delivery: &Delivery) -> Result<inspect::Delivery
     })
 }
 
-/// A page, read and filtered.
+/// A page, read and filtered. It ends before its candidates do where it is full: of tasks, or of
+/// bytes.
 ///
 /// # Errors
 /// A part that was asked for cannot be read.
 pub fn page(files: &Files, draft: DraftPage, include: Include) -> Result<Page> {
-    let mut tasks = Vec::new();
-    let mut next = draft.next;
-    let count = draft.drafts.len();
-    for (at, candidate) in draft.drafts.iter().enumerate() {
+    let (mut tasks, mut bytes) = (Vec::new(), 0);
+    for candidate in &draft.drafts {
+        if tasks.len() == draft.size {
+            return Ok(short(tasks));
+        }
         if let Some(filter) = &draft.filter {
             let task = task(files, &candidate.body).map_err(damaged)?;
             if !filter.matches(&subject(&task, candidate), draft.now) {
                 continue;
             }
         }
-        tasks.push(view(files, candidate, include)?);
-        if tasks.len() == draft.size {
-            // The page is full before its candidates are through.
-            if at + 1 < count {
-                let last = tasks.last().map(|task| (task.enqueued_at, task.task.id));
-                next = last.map(|(at, id)| engine::token(at, id));
-            }
-            break;
+        let view = view(files, candidate, include)?;
+        bytes += view.bytes();
+        if bytes > limits::PAGE_BYTES_MAX && !tasks.is_empty() {
+            return Ok(short(tasks));
         }
+        tasks.push(view);
     }
-    Ok(Page { tasks, next })
+    Ok(Page { tasks, next: draft.next })
+}
+
+/// A page whose candidates are not through.
+fn short(tasks: Vec<TaskView>) -> Page {
+    let next = tasks.last().map(|last| engine::token(last.enqueued_at, last.task.id));
+    Page { tasks, next }
 }
 
 fn subject<'a>(task: &'a Task, draft: &Draft) -> Subject<'a> {

@@ -28,20 +28,24 @@ impl State {
             let detail = format!("is {}; it goes from 1 to {}", page.size, limits::PAGE_MAX);
             return Err(Error::invalid("page.size", detail));
         }
-        let mut tasks = Vec::new();
+        let (mut tasks, mut bytes) = (Vec::new(), 0);
         let mut last = None;
         let below = match &page.after {
             Some(token) => std::ops::Bound::Excluded(read_token(token)?),
             None => std::ops::Bound::Unbounded,
         };
-        let mut ages = self.index.ages.range((std::ops::Bound::Unbounded, below)).rev();
-        for place in ages.by_ref().take(limits::PAGE_EXAMINED_MAX) {
-            last = Some(*place);
+        let mut ages = self.index.ages.range((std::ops::Bound::Unbounded, below)).rev().peekable();
+        for _ in 0..limits::PAGE_EXAMINED_MAX {
+            let Some(place) = ages.peek().filter(|_| tasks.len() < page.size) else { break };
             let matching = self.tasks.get(&place.1).filter(|entry| matches(filter, entry, now));
-            tasks.extend(matching.map(|entry| view(entry, page.include, now)));
-            if tasks.len() == page.size {
-                break;
+            if let Some(view) = matching.map(|entry| view(entry, page.include, now)) {
+                bytes += view.bytes();
+                if bytes > limits::PAGE_BYTES_MAX && !tasks.is_empty() {
+                    break;
+                }
+                tasks.push(view);
             }
+            last = ages.next().copied();
         }
         let next = ages.next().and(last).map(|(at, id)| format!("{}.{id}", at.0));
         Ok(Page { tasks, next })

@@ -19,6 +19,10 @@ use crate::{notify, script};
 
 /// Tasks that one script looks at for a page.
 const CHUNK: usize = 500;
+/// Tasks that one script reads with their large parts, and without: a script's answer is whole in
+/// Redis and here.
+const LARGE_AT_ONCE: usize = 8;
+const BARE_AT_ONCE: usize = 100;
 /// Queues of which one script finds the oldest available task.
 const QUEUES_AT_ONCE: usize = 100;
 
@@ -117,17 +121,31 @@ pub(crate) async fn list(inner: &Inner, filter: Filter, page: PageRequest) -> Re
             if !filter.matches(&record.subject(&about), now) {
                 continue;
             }
-            matching.push(id);
+            matching.push((below.clone(), id));
             if matching.len() == page.size {
                 more = at + 1 < length;
                 break;
             }
         }
     }
-    // What has changed meanwhile is shown as it stands now, if it still matches.
-    let (now, views) = views(inner, &matching, page.include).await?;
-    let tasks = views.into_iter().flatten().filter(|view| matches(&filter, view, now)).collect();
     let next = if more { Some(token(&below)?) } else { None };
+    let (mut tasks, mut bytes) = (Vec::new(), 0);
+    let mut shown = Vec::new();
+    let large = page.include != Include::default();
+    for some in matching.chunks(if large { LARGE_AT_ONCE } else { BARE_AT_ONCE }) {
+        let ids: Vec<TaskId> = some.iter().map(|(_, id)| *id).collect();
+        let (now, views) = views(inner, &ids, page.include).await?;
+        for ((place, _), view) in some.iter().zip(views) {
+            // What has changed meanwhile is shown as it stands now, if it still matches.
+            let Some(view) = view.filter(|view| matches(&filter, view, now)) else { continue };
+            bytes += view.bytes();
+            if bytes > limits::PAGE_BYTES_MAX && !tasks.is_empty() {
+                return Ok(Page { tasks, next: Some(token(&shown)?) });
+            }
+            tasks.push(view);
+            shown.clone_from(place);
+        }
+    }
     Ok(Page { tasks, next })
 }
 

@@ -10,9 +10,11 @@
 //! | `grpc` | the gRPC services, the worker's stream among them |
 //! | `http` | the HTTP calls: routes, bodies, errors |
 //! | `door` | how bodies come in |
+//! | `leave` | how large answers go out |
 //! | `rates` | how fast queues move |
 //! | `room` | how much the server may hold for callers |
 //! | `listen` | the port and the limits of connections |
+//! | `connection` | a connection whose reader must read |
 //! | [`run`] | the life of a server: open, bind, serve, drain, close; exit codes |
 //! | [`logs`] | the shape of log lines |
 //! | `summary` | a line a minute in the log |
@@ -20,10 +22,12 @@
 
 pub mod api;
 pub mod config;
+mod connection;
 mod decide;
 mod door;
 mod grpc;
 mod http;
+mod leave;
 mod listen;
 pub mod logs;
 mod rates;

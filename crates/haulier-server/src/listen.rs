@@ -9,11 +9,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum_server::Handle;
-use axum_server::accept::NoDelayAcceptor;
 use futures_util::future::BoxFuture;
-use haulier_core::limits;
+use haulier_core::{Clock, limits};
 use tokio::sync::Semaphore;
 use tower::{ServiceExt as _, service_fn};
+
+use crate::connection::Acceptor;
 
 /// Connections at a time; beyond it new ones are closed.
 pub(crate) const CONNECTIONS_MAX: usize = 4_096;
@@ -50,9 +51,10 @@ pub(crate) fn listen(
     app: Router,
     handle: Handle<SocketAddr>,
     connections_max: usize,
+    clock: &Arc<dyn Clock>,
 ) -> io::Result<BoxFuture<'static, io::Result<()>>> {
     let mut server = axum_server::from_tcp(listener)?
-        .acceptor(NoDelayAcceptor::new())
+        .acceptor(Acceptor { clock: Arc::clone(clock) })
         .first_request_timeout(FIRST_REQUEST_TIMEOUT)
         .accept_error_handler(|_, error| {
             if error.kind() == io::ErrorKind::ConnectionRefused {
@@ -119,7 +121,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let app = Router::new().route("/", get(async || "hello"));
-        let serving = tokio::spawn(listen(listener, app, Handle::new(), 2).unwrap());
+        let clock: Arc<dyn Clock> = Arc::new(haulier_core::SystemClock::new());
+        let serving = tokio::spawn(listen(listener, app, Handle::new(), 2, &clock).unwrap());
         let (first, answered) = ask(address).await;
         assert!(answered > 0);
         let (_second, answered) = ask(address).await;

@@ -1,16 +1,18 @@
-//! How much of what callers hand over the server may hold at a time: bodies that are coming in,
-//! and what waits for the store. A store that stands still (a hung disk) must not fill the memory
-//! (L5): a call that finds no room is refused at once, and may come again; a worker's stream is
-//! read on when there is room, before any new call gets some.
+//! How much the server may hold for callers at a time (L5), in two rooms. In one is what they hand
+//! over: bodies that are coming in, and what waits for the store. A store that stands still (a hung
+//! disk) must not fill the memory: a call that finds no room is refused at once, and may come
+//! again; a worker's stream is read on when there is room, before any new call gets some. In the
+//! other are answers on their way out ([`crate::leave`]).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use haulier_core::probe::planted;
 use haulier_core::{Code, Error, limits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Kilobytes that there is room for.
+/// Kilobytes that there is room for, in each.
 const KILOBYTES_MAX: usize = 96 * 1024;
 /// What a task takes besides its payload, about.
 const ENVELOPE_BYTES: u64 = 1024;
@@ -20,9 +22,12 @@ const _: () = assert!(
     "the largest call finds room"
 );
 
-/// The room of one server. Clones share it.
+/// A room of one server. Clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct Room(Arc<Semaphore>);
+pub(crate) struct Room {
+    places: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
+}
 
 /// What somebody has of it, until it is dropped.
 pub(crate) type Place = OwnedSemaphorePermit;
@@ -30,7 +35,7 @@ pub(crate) type Place = OwnedSemaphorePermit;
 impl Room {
     /// Nobody is in it.
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(KILOBYTES_MAX)))
+        Self { places: Arc::new(Semaphore::new(KILOBYTES_MAX)), waiting: Arc::default() }
     }
 
     /// Room for so many tasks, besides their payloads: the bodies in which they came have theirs.
@@ -58,17 +63,29 @@ impl Room {
         Ok(())
     }
 
-    /// Room for so many bytes, once there is some.
+    /// Room for so many bytes, once there is some; all of it if they are more.
     pub(crate) async fn wait(self, bytes: u64) -> Option<Place> {
         let kilobytes = kilobytes(bytes).min(KILOBYTES_MAX);
         let kilobytes = u32::try_from(kilobytes).unwrap_or(u32::MAX);
-        self.0.acquire_many_owned(kilobytes).await.ok()
+        let _waiting = Waiting::new(&self.waiting);
+        self.places.acquire_many_owned(kilobytes).await.ok()
+    }
+
+    /// Room for so many bytes, if there is some now.
+    pub(crate) fn try_take(&self, bytes: u64) -> Option<Place> {
+        let kilobytes = u32::try_from(kilobytes(bytes).min(KILOBYTES_MAX)).unwrap_or(u32::MAX);
+        Arc::clone(&self.places).try_acquire_many_owned(kilobytes).ok()
+    }
+
+    /// Whether somebody waits for room.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
     }
 
     fn take(&self, kilobytes: usize) -> Result<Place, Error> {
         // More than a semaphore can count is more than there is.
         let kilobytes = u32::try_from(kilobytes).unwrap_or(u32::MAX);
-        Arc::clone(&self.0).try_acquire_many_owned(kilobytes).map_err(|_| {
+        Arc::clone(&self.places).try_acquire_many_owned(kilobytes).map_err(|_| {
             Error::new(
                 Code::Throttled,
                 "too much waits for the store already; repeat this call in a moment",
@@ -76,6 +93,28 @@ impl Room {
             .retry_after(Duration::from_secs(1))
         })
     }
+}
+
+/// Somebody who waits for room, until it is dropped.
+struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    fn new(waiting: &Arc<AtomicUsize>) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(waiting))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Gives back of a place what so many bytes do not need.
+pub(crate) fn shrink(place: &mut Place, bytes: u64) {
+    let spare = place.num_permits().saturating_sub(kilobytes(bytes));
+    drop(place.split(spare));
 }
 
 fn kilobytes(bytes: u64) -> usize {
@@ -125,7 +164,7 @@ mod tests {
         }
         assert_eq!(place.as_ref().map(OwnedSemaphorePermit::num_permits), Some(10));
         drop(place);
-        assert_eq!(room.0.available_permits(), KILOBYTES_MAX);
+        assert_eq!(room.places.available_permits(), KILOBYTES_MAX);
     }
 
     #[tokio::test]

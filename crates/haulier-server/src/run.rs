@@ -231,8 +231,8 @@ impl Bound {
             http::router(&shared, Arc::clone(&readings)).merge(grpc::router(&shared)?),
             &shared,
         );
-        let serving =
-            listen(listener, app, handle.clone(), CONNECTIONS_MAX).map_err(StartError::Serving)?;
+        let serving = listen(listener, app, handle.clone(), CONNECTIONS_MAX, &shared.clock)
+            .map_err(StartError::Serving)?;
         let _connections = Connections(handle.clone());
         let sweeping = Background(janitor::spawn(&shared.store, Arc::clone(&shared.clock)));
         let summing = Background(tokio::spawn(summary::log(shared.clone(), readings)));

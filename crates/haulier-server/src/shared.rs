@@ -30,7 +30,10 @@ pub struct Shared {
     pub own: Option<OpenStore>,
     /// One backup at a time: each keeps disk space from being used again.
     pub backups: Arc<Semaphore>,
+    /// For what comes in.
     pub(crate) room: Room,
+    /// For what goes out.
+    pub(crate) answers: Room,
 }
 
 impl Shared {
@@ -44,6 +47,7 @@ impl Shared {
             own: None,
             backups: Arc::new(Semaphore::new(1)),
             room: Room::new(),
+            answers: Room::new(),
         }
     }
 

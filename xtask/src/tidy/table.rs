@@ -160,6 +160,8 @@ pub const ROWS: &[Row] = &[
             "foldhash",
             "futures-util",
             "http",
+            // Its frames: an answer leaves in pieces that keep their place.
+            "http-body",
             "jiff",
             "parking_lot",
             "serde",

@@ -206,6 +206,56 @@ pub async fn a_page_that_finds_nothing_says_where_to_go_on(rig: &mut impl Rig) {
     assert!(list(rig, "queue:nowhere", 10).await.is_empty());
 }
 
+/// The pages of all tasks, with their payloads.
+async fn pages(rig: &impl Rig) -> Vec<Vec<TaskView>> {
+    let include = Include { payload: true, ..Include::default() };
+    let (mut pages, mut after) = (Vec::new(), None);
+    loop {
+        let request = PageRequest { size: limits::PAGE_MAX, after, include };
+        let page = rig.inspect().list(Filter::default(), request).await.must();
+        pages.push(page.tasks);
+        after = page.next;
+        if after.is_none() {
+            return pages;
+        }
+    }
+}
+
+/// Large tasks make a page short, and it says where to go on: whoever reads pages needs no more
+/// memory than for one (L5). What was not asked for takes nothing.
+pub async fn a_page_holds_a_bounded_number_of_bytes(rig: &mut impl Rig) {
+    let each = rig.capabilities().payload_bytes_max.min(limits::PAGE_BYTES_MAX / 5);
+    let count = 2 * limits::PAGE_BYTES_MAX / each + 3;
+    let mut ids = Vec::new();
+    for _ in 0..count {
+        let large = task_with(|task| task.payload = Payload::new(vec![b'x'; each], "text/plain"));
+        ids.push(put(rig, large).await);
+    }
+    let pages = pages(rig).await;
+    assert!(pages.len() > 2, "{} pages", pages.len());
+    for page in &pages {
+        let bytes: usize = page.iter().map(|view| view.task.payload.bytes.len()).sum();
+        assert!(bytes <= limits::PAGE_BYTES_MAX, "L5: {bytes} bytes on a page");
+    }
+    let mut shown: Vec<TaskId> = pages.iter().flatten().map(|view| view.task.id).collect();
+    shown.sort_unstable();
+    ids.sort_unstable();
+    assert_eq!(shown, ids, "each once");
+    assert_eq!(list(rig, "", limits::PAGE_MAX).await.len(), count);
+    assert!(page(rig, "", limits::PAGE_MAX, None).await.next.is_none(), "all fit without payloads");
+}
+
+/// Whatever was accepted can be listed.
+pub async fn a_page_holds_one_task_however_large_it_is(rig: &mut impl Rig) {
+    let most = rig.capabilities().payload_bytes_max;
+    for _ in 0..3 {
+        put(rig, task_with(|task| task.payload = Payload::new(vec![0; most], "text/plain"))).await;
+    }
+    let shown: Vec<TaskView> = pages(rig).await.into_iter().flatten().collect();
+    assert_eq!(shown.len(), 3);
+    assert!(shown.iter().all(|view| view.task.payload.bytes.len() == most));
+}
+
 /// A page is asked for as it was offered, and of a size that can be given.
 pub async fn a_page_that_cannot_be_is_refused(rig: &mut impl Rig) {
     put(rig, task()).await;

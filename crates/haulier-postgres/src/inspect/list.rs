@@ -4,12 +4,13 @@
 //! most. Which index is chosen by what the filter asks for: dead tasks, and those that stand in no
 //! line, have indexes of their own, so that they are found among millions that wait; running ones
 //! are few enough to be sorted. What else a filter asks for is decided by core, on narrow rows; the
-//! tasks of the page are read whole in the end.
+//! tasks of the page are read whole in the end, as many as may be by their bytes.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use haulier_core::{
-    Error, Filter, Page, PageRequest, Result, State, TaskId, filter::Subject, limits,
+    Error, Filter, Include, Page, PageRequest, Result, State, TaskId, filter::Subject, limits,
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -58,7 +59,7 @@ async fn find(
         for (at, row) in looked_at.iter().enumerate() {
             last = Place { at: row.try_get("enqueued_at")?, id: row.try_get("id")? };
             if matches(filter, row, &now)? {
-                found.push(last.id);
+                found.push(last);
             }
             if found.len() == page.size {
                 more |= at + 1 < rows.len();
@@ -68,9 +69,39 @@ async fn find(
         examined += limit;
         limit *= READ_GROWS;
     }
-    let mut views = views(tx, &found, page.include).await?;
-    let tasks = found.iter().filter_map(|found| views.remove(&id(*found))).collect();
+    let fitting = fitting(tx, &found, page.include).await?;
+    if let Some(end) = found[..fitting].last().filter(|_| fitting < found.len()) {
+        (more, last) = (true, *end);
+    }
+    let ids = ids(&found[..fitting]);
+    let mut views = views(tx, &ids, page.include).await?;
+    let tasks = ids.iter().filter_map(|found| views.remove(&id(*found))).collect();
     Ok(Page { tasks, next: more.then(|| last.token()) })
+}
+
+/// How many of these tasks a page may hold by their bytes; the first it holds in any case.
+async fn fitting(tx: &Tx<'_>, found: &[Place], include: Include) -> Result<usize, Failed> {
+    if found.len() <= 1 {
+        return Ok(found.len());
+    }
+    let Include { payload, result, checkpoints } = include;
+    let rows =
+        tx.query(sql!("task_bytes"), &[&ids(found), &payload, &result, &checkpoints]).await?;
+    let mut bytes = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        bytes.insert(row.try_get::<_, Uuid>("id")?, row.try_get::<_, i64>("bytes")?);
+    }
+    let most = i64::try_from(limits::PAGE_BYTES_MAX).unwrap_or(i64::MAX);
+    let mut sum = 0;
+    let fits = |place: &&Place| {
+        sum += bytes.get(&place.id).copied().unwrap_or_default();
+        sum <= most
+    };
+    Ok(found.iter().take_while(fits).count().max(1))
+}
+
+fn ids(places: &[Place]) -> Vec<Uuid> {
+    places.iter().map(|place| place.id).collect()
 }
 
 /// Where a page ends.

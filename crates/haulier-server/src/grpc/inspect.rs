@@ -1,16 +1,18 @@
-//! The service for looking. Answers fit one message: a page that is too large is asked for again,
-//! smaller; a `get` of several tasks that is too large is refused.
+//! The service for looking. Answers are bounded: a page by the store, a `get` of several tasks here,
+//! where one that is too large is refused.
 
 use std::time::Duration;
 
-use haulier_core::limits::MESSAGE_BYTES_MAX;
-use haulier_core::{Code, Error, PageRequest, Result};
-use haulier_wire::frames::{check_items, length};
+use haulier_core::limits::PAGE_BYTES_MAX;
+use haulier_core::{Code, Error, Include, Result, TaskId, TaskView};
+use haulier_wire::frames::check_items;
 use haulier_wire::pb::inspect_server::Inspect;
+use haulier_wire::status::to_status;
 use haulier_wire::{inspect, pb, task};
 use tonic::{Request, Response, Status};
 
-use super::answer;
+use super::{answer, keeping};
+use crate::leave::Held;
 use crate::shared::Shared;
 
 pub(super) struct Service {
@@ -22,41 +24,53 @@ impl Service {
         Self { shared }
     }
 
-    async fn get(&self, request: pb::GetRequest) -> Result<pb::GetResponse> {
+    async fn get(&self, request: pb::GetRequest) -> Result<Answer<pb::GetResponse>> {
         check_items(request.ids.len(), "ids")?;
         let ids = task::decode_ids(request.ids)?;
         let include = inspect::decode_include(request.include);
         let wait = Duration::from_millis(request.wait_ms);
-        let store = &self.shared.store;
-        let views = tokio::select! {
-            views = store.get(ids.clone(), include, wait) => views?,
-            // A server that ends answers with what there is.
-            () = self.shared.draining.cancelled() => {
-                store.get(ids, include, Duration::ZERO).await?
-            }
-        };
-        let found = inspect::encode_found(&views);
-        if length(&found) <= MESSAGE_BYTES_MAX || views.len() <= 1 {
-            return Ok(found);
+        if !wait.is_zero() {
+            // Whoever waits takes no room yet. A server that ends answers with what there is.
+            let waited = self.shared.store.get(ids.clone(), Include::default(), wait);
+            self.shared.unless_draining(waited).await.transpose()?;
         }
-        Err(Error::new(
-            Code::TooLarge,
-            "these tasks do not fit one message; ask for fewer, or without payloads and results",
-        ))
+        let held = self.shared.room_for_tasks(include).await?;
+        let views = self.read(&ids, include).await?;
+        Ok((inspect::encode_found(&views), held))
     }
 
-    async fn list(&self, request: pb::ListRequest) -> Result<pb::ListResponse> {
-        let (filter, mut page) = inspect::decode_list(request)?;
-        loop {
-            let got = self.shared.store.list(filter.clone(), page.clone()).await?;
-            let count = got.tasks.len();
-            let response = inspect::encode_page(got);
-            if length(&response) <= MESSAGE_BYTES_MAX || count <= 1 {
-                return Ok(response);
+    /// Reads tasks, a few at a time: what is too large is not read as a whole.
+    async fn read(&self, ids: &[TaskId], include: Include) -> Result<Vec<Option<TaskView>>> {
+        let (mut views, mut bytes) = (Vec::with_capacity(ids.len()), 0);
+        for ids in ids.chunks(self.shared.tasks_at_once(include)) {
+            let some = self.shared.store.get(ids.to_vec(), include, Duration::ZERO).await?;
+            bytes += some.iter().flatten().map(TaskView::bytes).sum::<usize>();
+            views.extend(some);
+            if bytes > PAGE_BYTES_MAX && views.len() > 1 {
+                return Err(Error::new(
+                    Code::TooLarge,
+                    "these tasks do not fit one answer; ask for fewer, or without payloads and \
+                     results",
+                ));
             }
-            page = PageRequest { size: count.div_ceil(2), ..page };
         }
+        Ok(views)
     }
+
+    async fn list(&self, request: pb::ListRequest) -> Result<Answer<pb::ListResponse>> {
+        let (filter, page) = inspect::decode_list(request)?;
+        let held = self.shared.room_for_tasks(page.include).await?;
+        let page = self.shared.store.list(filter, page).await?;
+        Ok((inspect::encode_page(page), held))
+    }
+}
+
+/// An answer that has its room.
+type Answer<T> = (T, Held);
+
+fn held<T>(answered: Result<Answer<T>>) -> Result<Response<T>, Status> {
+    let (message, held) = answered.map_err(|error| to_status(&error))?;
+    Ok(keeping(held, message))
 }
 
 #[tonic::async_trait]
@@ -65,14 +79,14 @@ impl Inspect for Service {
         &self,
         request: Request<pb::GetRequest>,
     ) -> Result<Response<pb::GetResponse>, Status> {
-        answer(self.get(request.into_inner()).await)
+        held(self.get(request.into_inner()).await)
     }
 
     async fn list(
         &self,
         request: Request<pb::ListRequest>,
     ) -> Result<Response<pb::ListResponse>, Status> {
-        answer(self.list(request.into_inner()).await)
+        held(self.list(request.into_inner()).await)
     }
 
     async fn queues(

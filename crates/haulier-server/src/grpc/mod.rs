@@ -20,6 +20,7 @@ use tonic::service::Routes;
 use tonic::{Response, Status};
 use tonic_health::ServingStatus;
 
+use crate::leave::Held;
 use crate::shared::Shared;
 
 /// What every reader of gRPC knows as "there is no such method".
@@ -77,6 +78,13 @@ pub fn unimplemented() -> axum::response::Response {
 /// An answer, or the status that tells its error.
 fn answer<T>(result: Result<T>) -> Result<Response<T>, Status> {
     result.map(Response::new).map_err(|error| to_status(&error))
+}
+
+/// An answer that keeps its room until it has left.
+fn keeping<T>(held: Held, message: T) -> Response<T> {
+    let mut response = Response::new(message);
+    response.extensions_mut().insert(held);
+    response
 }
 
 /// Hands leases back that will not reach their worker: their attempts do not count, and others can

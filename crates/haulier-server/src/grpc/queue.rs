@@ -15,8 +15,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::work::{Sessions, session};
-use super::{answer, release};
+use super::{answer, keeping, release};
 use crate::decide::{Undecided, decide};
+use crate::leave::Held;
 use crate::shared::Shared;
 
 /// Frames that may wait for a worker's connection; beyond it the stream stops reading. A worker
@@ -34,7 +35,7 @@ impl Service {
         Self { shared, sessions: Arc::default() }
     }
 
-    async fn lease(&self, request: pb::LeaseRequest) -> Result<pb::LeaseResponse> {
+    async fn lease(&self, request: pb::LeaseRequest) -> Result<(pb::LeaseResponse, Held)> {
         check_items(request.wants.len(), "wants")?;
         self.shared.check_not_draining()?;
         let wants = lease::decode_wants(request.wants)?;
@@ -42,12 +43,20 @@ impl Service {
         let wait = Duration::from_millis(request.wait_ms);
         let got = self.shared.unless_draining(self.shared.store.lease(wants, wait)).await;
         let got = got.unwrap_or(Ok(nothing))?;
+        let keys = |leases: &[Lease]| leases.iter().map(|lease| lease.key).collect();
+        let bytes = got.iter().flatten().map(|lease| lease.task.payload.bytes.len()).sum::<usize>();
+        let held = match self.shared.room_for_leases(bytes.min(limits::MESSAGE_BYTES_MAX)) {
+            Ok(held) => held,
+            Err(full) => {
+                release(&*self.shared.store, keys(&got.concat())).await;
+                return Err(full);
+            }
+        };
         let (answers, rest) = fit(got);
         if !rest.is_empty() {
-            let keys = rest.into_iter().map(|lease| lease.key).collect();
-            release(&*self.shared.store, keys).await;
+            release(&*self.shared.store, keys(&rest)).await;
         }
-        Ok(pb::LeaseResponse { answers })
+        Ok((pb::LeaseResponse { answers }, held))
     }
 
     async fn enqueue(&self, request: pb::EnqueueRequest) -> Result<pb::EnqueueResponse> {
@@ -142,7 +151,9 @@ impl Queue for Service {
         &self,
         request: Request<pb::LeaseRequest>,
     ) -> Result<Response<pb::LeaseResponse>, Status> {
-        answer(self.lease(request.into_inner()).await)
+        let leased = self.lease(request.into_inner()).await;
+        let (answers, held) = leased.map_err(|error| to_status(&error))?;
+        Ok(keeping(held, answers))
     }
 
     async fn beat(

@@ -39,9 +39,14 @@ enum Step {
 impl Delivery {
     /// The response that carries these leases; those that would make it too large are released.
     pub(super) fn response(shared: &Shared, leases: &[Lease], directive: Directive) -> Response {
-        let (leases, rest) = leases.split_at(fitting(leases));
+        let (fit, bytes) = fitting(leases);
+        let (leases, rest) = leases.split_at(fit);
         drop(Self::of(shared, rest));
         let mut delivery = Self::of(shared, leases);
+        let held = match shared.room_for_leases(bytes) {
+            Ok(held) => held,
+            Err(full) => return Fault::from(full).into_response(),
+        };
         let leases = api::Leases {
             leases: leases.iter().map(api::Lease::from).collect(),
             directive: api::Word(directive),
@@ -52,6 +57,7 @@ impl Delivery {
                 let mut response = Body::from_stream(delivery).into_response();
                 let json = HeaderValue::from_static("application/json");
                 response.headers_mut().insert(header::CONTENT_TYPE, json);
+                response.extensions_mut().insert(held);
                 response
             }
             Err(error) => {
@@ -61,6 +67,7 @@ impl Delivery {
             }
         }
     }
+
     /// Leases that nobody has taken yet.
     fn of(shared: &Shared, leases: &[Lease]) -> Self {
         let keys = leases.iter().map(|lease| lease.key).collect();
@@ -68,15 +75,18 @@ impl Delivery {
     }
 }
 
-/// How many leases fit one answer; one does in any case.
-fn fitting(leases: &[Lease]) -> usize {
-    let mut bytes = 0;
-    let fits = |lease: &&Lease| {
-        bytes += lease.task.payload.bytes.len();
-        bytes += lease.checkpoints.iter().map(|done| done.value.len()).sum::<usize>();
-        bytes <= limits::FRAME_BYTES_MAX
-    };
-    leases.iter().take_while(fits).count().max(1).min(leases.len())
+/// How many leases fit one answer, and their bytes; one does in any case.
+fn fitting(leases: &[Lease]) -> (usize, usize) {
+    let mut sum = 0;
+    for (at, lease) in leases.iter().enumerate() {
+        let checkpoints = lease.checkpoints.iter().map(|done| done.value.len());
+        let bytes = lease.task.payload.bytes.len() + checkpoints.sum::<usize>();
+        if at > 0 && sum + bytes > limits::FRAME_BYTES_MAX {
+            return (at, sum);
+        }
+        sum += bytes;
+    }
+    (leases.len(), sum)
 }
 
 impl Stream for Delivery {

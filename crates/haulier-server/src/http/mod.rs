@@ -31,6 +31,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::door::door;
 use crate::grpc;
+use crate::leave::leave;
 use crate::rates::Readings;
 use crate::shared::Shared;
 use problem::Fault;
@@ -94,9 +95,10 @@ fn interface() -> Router<App> {
 }
 
 /// Wraps every call, of whichever protocol: id and errors outermost, then panics, then the
-/// guard, then the door.
+/// guard, then the door and the way out.
 pub(crate) fn around(router: Router, shared: &Shared) -> Router {
     router
+        .layer(from_fn_with_state(shared.clone(), leave))
         .layer(from_fn_with_state(shared.clone(), door))
         .layer(from_fn(guard::guard))
         .layer(CatchPanicLayer::custom(request::panicked))

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{AppendHeaders, IntoResponse, Response};
+use axum::{Extension, Json};
 use haulier_core::{Error, Filter, Include, PageRequest, State as TaskState, TaskId, limits};
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
@@ -15,9 +15,6 @@ use super::problem::Fault;
 use super::{BASE, check_items, one, request};
 use crate::api;
 use crate::shared::Shared;
-
-/// Most bytes of all payloads of one page.
-const PARTS_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Hands one task over.
 #[utoipa::path(
@@ -94,18 +91,19 @@ pub(super) async fn show(
     State(shared): State<Shared>,
     segment: Segment,
     Params(params): Params<ShowParams>,
-) -> Result<Json<api::TaskView>, Fault> {
+) -> Result<Response, Fault> {
     let id: TaskId = segment.parse_whole("id")?;
     let include = params.include.as_deref().map_or(Ok(Include::ALL), parse_include)?;
     let wait = params.wait.map_or(Duration::ZERO, |wait| wait.0).min(limits::WAIT_MAX);
-    let read = |wait| shared.store.get(vec![id], include, wait);
-    let views = match shared.unless_draining(read(wait)).await {
-        Some(views) => views?,
-        // The drain ends the wait, not the call.
-        None => read(Duration::ZERO).await?,
-    };
-    let view = one(views)?.ok_or_else(|| no_such_task(id))?;
-    Ok(Json(api::TaskView::full(&view, include)))
+    if !wait.is_zero() {
+        // Whoever waits takes no room yet. The drain ends the wait, not the call.
+        let waited = shared.store.get(vec![id], Include::default(), wait);
+        shared.unless_draining(waited).await.transpose()?;
+    }
+    let held = shared.room_for_tasks(include).await?;
+    let view = one(shared.store.get(vec![id], include, Duration::ZERO).await?)?;
+    let view = view.ok_or_else(|| no_such_task(id))?;
+    Ok((Extension(held), Json(api::TaskView::full(&view, include))).into_response())
 }
 
 /// Which tasks to list.
@@ -115,7 +113,7 @@ pub(super) struct ListParams {
     /// Terms joined by "and"; every task if left out.
     #[param(example = "queue:mail kind:email.* state:dead,retryable age:>1h")]
     filter: Option<String>,
-    /// Tasks on the page, 1 to 1,000; 50 if left out. With large parts a page has fewer.
+    /// Tasks on the page, 1 to 1,000; 50 if left out. Large ones make a page short.
     limit: Option<usize>,
     /// Where the page before ended.
     page_token: Option<String>,
@@ -131,7 +129,7 @@ pub(super) struct ListParams {
 pub(super) async fn list(
     State(shared): State<Shared>,
     Params(params): Params<ListParams>,
-) -> Result<Json<api::TaskPage>, Fault> {
+) -> Result<Response, Fault> {
     list_within(&shared, params, Filter::default()).await
 }
 
@@ -143,7 +141,7 @@ pub(super) async fn list(
 pub(super) async fn list_dead(
     State(shared): State<Shared>,
     Params(params): Params<ListParams>,
-) -> Result<Json<api::TaskPage>, Fault> {
+) -> Result<Response, Fault> {
     list_within(&shared, params, Filter::states([TaskState::Dead])).await
 }
 
@@ -151,17 +149,18 @@ async fn list_within(
     shared: &Shared,
     params: ListParams,
     within: Filter,
-) -> Result<Json<api::TaskPage>, Fault> {
+) -> Result<Response, Fault> {
     let filter = parse_filter(params.filter.as_deref().unwrap_or_default())?;
     let include = params.include.as_deref().map_or(Ok(Include::default()), parse_include)?;
-    let payload_bytes_max = shared.capabilities().payload_bytes_max;
-    let size = parse_limit(params.limit)?.min(size_with_parts(include, payload_bytes_max));
+    let size = parse_limit(params.limit)?;
     let page = PageRequest { size, after: params.page_token, include };
+    let held = shared.room_for_tasks(include).await?;
     let page = shared.store.list(filter.and(within), page).await?;
-    Ok(Json(api::TaskPage {
+    let page = api::TaskPage {
         tasks: page.tasks.iter().map(|view| api::TaskView::row(view, include)).collect(),
         next_page_token: page.next,
-    }))
+    };
+    Ok((Extension(held), Json(page)).into_response())
 }
 
 /// There is no such task.
@@ -178,14 +177,6 @@ pub(super) fn parse_limit(limit: Option<usize>) -> Result<usize, Fault> {
     }
     Err(Error::invalid("limit", format!("is {limit}; it goes from 1 to {}", limits::PAGE_MAX))
         .into())
-}
-
-/// Most tasks of a page that carries large parts: their payloads stay within [`PARTS_BYTES_MAX`].
-fn size_with_parts(include: Include, payload_bytes_max: usize) -> usize {
-    if include == Include::default() {
-        return limits::PAGE_MAX;
-    }
-    (PARTS_BYTES_MAX / payload_bytes_max.max(1)).clamp(1, limits::PAGE_MAX)
 }
 
 fn parse_filter(text: &str) -> Result<Filter, Fault> {

@@ -171,14 +171,66 @@ async fn leases_that_do_not_fit_one_answer_are_for_the_next() {
     assert_eq!(rest, 2);
 }
 
-#[tokio::test]
-async fn a_page_with_payloads_has_fewer_tasks_and_a_next() {
-    let site = Site::start_with(|store| store.with_payload_bytes_max(limits::PAYLOAD_BYTES_MAX));
-    for _ in 0..3 {
-        site.enqueue(r#"{"kind":"a","payload":1}"#).await;
+/// Five tasks that fill a page with four of them.
+async fn with_large_tasks() -> Site {
+    let site = Site::start();
+    let text = "x".repeat(1_000_000);
+    for _ in 0..5 {
+        site.enqueue(&format!(r#"{{"kind":"a","payload":"{text}"}}"#)).await;
     }
+    site
+}
+
+#[tokio::test]
+async fn a_page_with_large_payloads_has_fewer_tasks_and_a_next() {
+    let site = with_large_tasks().await;
     let page = site.get("/api/v1/tasks?include=payload").await.json();
-    assert_eq!(page["tasks"].as_array().unwrap().len(), 2, "two of 16 MiB fit 32 MiB");
+    assert_eq!(page["tasks"].as_array().unwrap().len(), 4, "of a megabyte fit 4 MiB");
     let path = format!("/api/v1/tasks?page_token={}", page["next_page_token"].as_str().unwrap());
     assert_eq!(site.get(&path).await.json()["tasks"].as_array().unwrap().len(), 1);
+    assert_eq!(site.get("/api/v1/tasks").await.json()["tasks"].as_array().unwrap().len(), 5);
+}
+
+/// Time passes at the server for as long as something goes on.
+async fn while_time_passes<T>(site: &Site, what: impl Future<Output = T>) -> T {
+    let passing = async {
+        loop {
+            site.clock.advance(Duration::from_millis(10));
+            tokio::task::yield_now().await;
+        }
+    };
+    within(async {
+        tokio::select! {
+            biased;
+            done = what => done,
+            () = passing => unreachable!("time passes for ever"),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn readers_that_do_not_read_give_way_to_others_and_lose_their_connections() {
+    let site = with_large_tasks().await;
+    let path = "/api/v1/tasks?include=payload";
+    let ask = |more| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{more}\r\n");
+    let ask = ask("").repeat(19) + &ask("Connection: close\r\n");
+    let mut readers = Vec::new();
+    for _ in 0..40 {
+        let mut reader = site.connect().await;
+        reader.write_all(ask.as_bytes()).await.unwrap();
+        readers.push(reader);
+    }
+    let other = while_time_passes(&site, site.get(path)).await;
+    assert_eq!(other.status, 200, "L6: {other:?}");
+    let whole = 20 * other.body.len();
+    let mut lost = 0;
+    for mut reader in readers {
+        let mut came = Vec::new();
+        // How it ends is the operating system's to say: by an end or by a reset.
+        drop(while_time_passes(&site, reader.read_to_end(&mut came)).await);
+        lost += usize::from(came.len() < whole);
+    }
+    assert!(lost >= 10, "L5: {lost} of those that filled the room have lost it");
+    assert_eq!(site.get(path).await.status, 200);
 }
