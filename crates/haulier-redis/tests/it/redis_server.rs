@@ -11,8 +11,8 @@ use haulier_sim::nemesis::RedisServer;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-/// It holds nothing that anybody would miss: it may lose everything.
-const SETTINGS: &str = "appendfsync no\n";
+/// It holds nothing that anybody would miss, and leaves nothing behind but a few lines.
+const SETTINGS: &str = "appendonly no";
 
 static SERVER: OnceCell<(RedisServer, TempDir)> = OnceCell::const_new();
 static PREFIXES: AtomicU32 = AtomicU32::new(0);
