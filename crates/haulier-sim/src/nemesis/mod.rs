@@ -13,8 +13,10 @@
 //! | `schedule.rs` | what breaks when, for how long, from a seed |
 //! | `proxy.rs` | a TCP proxy: delay, one-way silence, cut after so many bytes, at a message |
 //! | `postgres.rs` | a PostgreSQL of a test's own: killed, frozen, followed by a standby |
+//! | `bouncer.rs` | a `PgBouncer` before it, which hands connections around |
 //! | `redis.rs` | a Redis of a test's own: killed, frozen |
 
+mod bouncer;
 mod load;
 mod postgres;
 mod proxy;
@@ -22,6 +24,7 @@ mod redis;
 mod register;
 mod schedule;
 
+pub use bouncer::PgBouncer;
 pub use load::{Load, QUEUES, Seen, Shape};
 pub use postgres::PgServer;
 pub use proxy::{Break, Proxy};

@@ -22,7 +22,8 @@ const PATIENCE: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(10);
 
 /// What keeps it alive for as long as its own input stays open, and no longer.
-const KEEPER: &str = r#""$@" & read -r gone; kill -KILL $! 2>/dev/null; wait"#;
+pub(super) const KEEPER: &str = r#""$@" & read -r gone; kill -KILL $! 2>/dev/null; wait
+for try in 1 2 3; do rm -rf ${FORGET:+"$FORGET"} 2>/dev/null && break; sleep 1; done"#;
 
 /// Small, and as safe as it is by default: every commit is synced.
 const SETTINGS: &str = "
@@ -31,6 +32,7 @@ unix_socket_directories = ''
 shared_buffers = 32MB
 max_connections = 100
 wal_level = replica
+dynamic_shared_memory_type = mmap
 log_line_prefix = '%m [%p] %a '
 ";
 
@@ -39,8 +41,12 @@ log_line_prefix = '%m [%p] %a '
 pub struct PgServer {
     dir: PathBuf,
     port: u16,
+    /// What starts it before it becomes its owner's: `unshare` with its arguments, or nothing.
+    before: Vec<String>,
     /// What starts it, as its owner: `env` or `strace` with its arguments, or nothing.
     under: Vec<String>,
+    /// Whether its files are of no use any more when it ends.
+    forgets: bool,
     keeper: Option<Child>,
 }
 
@@ -84,7 +90,12 @@ impl PgServer {
         }
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
-        Ok(Self { dir, port, under: Vec::new(), keeper: None })
+        Ok(Self { dir, port, before: Vec::new(), under: Vec::new(), forgets: false, keeper: None })
+    }
+
+    /// Where it stands, with what it says.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Where its files are.
@@ -121,6 +132,17 @@ impl PgServer {
         self.under = words.iter().map(|word| (*word).to_owned()).collect();
     }
 
+    /// It is started by root's own program from now on, which changes the world that it sees.
+    pub fn start_inside(&mut self, words: &[&str]) {
+        self.before = words.iter().map(|word| (*word).to_owned()).collect();
+    }
+
+    /// The next end of it takes its files along: for one that all tests of a process share, and that
+    /// nobody drops.
+    pub fn forget_at_its_end(&mut self) {
+        self.forgets = true;
+    }
+
     /// Starts it, after whatever end, and waits until it answers.
     ///
     /// # Errors
@@ -130,10 +152,13 @@ impl PgServer {
         let log = log.map_err(|error| error.to_string())?;
         let errors = log.try_clone().map_err(|error| error.to_string())?;
         let mut command = Command::new("sh");
-        command.args(["-c", KEEPER, "sh"]).args(as_owner()).args(&self.under);
+        command.args(["-c", KEEPER, "sh"]).args(&self.before).args(as_owner()).args(&self.under);
         command.arg(program("postgres")).arg("-D").arg(self.data());
         command.args(["-p", &self.port.to_string()]).current_dir(&self.dir);
         command.stdin(Stdio::piped()).stdout(log).stderr(errors);
+        if self.forgets {
+            command.env("FORGET", &self.dir);
+        }
         self.keeper = Some(command.spawn().map_err(|error| error.to_string())?);
         let port = self.port.to_string();
         let asks = ["-q", "-h", "127.0.0.1", "-p", &port, "-t", "1"];
@@ -340,7 +365,7 @@ fn root() -> bool {
 }
 
 /// The words before a program that make it run as the owner of the files.
-fn as_owner() -> Vec<String> {
+pub(super) fn as_owner() -> Vec<String> {
     let words = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"];
     if root() { words.map(str::to_owned).to_vec() } else { Vec::new() }
 }
@@ -385,7 +410,7 @@ fn signal(name: &str, processes: &[u32]) {
 }
 
 /// Asks until the answer is yes; whether it came in time.
-async fn patiently(mut ask: impl FnMut() -> bool) -> bool {
+pub(super) async fn patiently(mut ask: impl FnMut() -> bool) -> bool {
     let clock = SystemClock::new();
     while !ask() {
         if clock.monotonic() > PATIENCE {
@@ -415,6 +440,17 @@ mod tests {
         assert_eq!(server.sql("select n from t").unwrap(), "7");
         server.stop().unwrap();
         assert!(server.processes().is_empty());
+    }
+
+    #[tokio::test]
+    async fn one_that_is_to_be_forgotten_leaves_no_file() {
+        let dir = place();
+        let mut server = PgServer::create(&dir.path().join("pg")).await.unwrap();
+        server.stop().unwrap();
+        server.forget_at_its_end();
+        server.start().await.unwrap();
+        drop(server);
+        assert!(!dir.path().join("pg").exists());
     }
 
     #[tokio::test]
