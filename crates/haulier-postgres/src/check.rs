@@ -9,7 +9,7 @@ use std::sync::Arc;
 use haulier_core::{Durability, Error, Result};
 use tokio_postgres::Row;
 
-use crate::db::{Db, Met, sql};
+use crate::db::{Db, Met, SHARED, sql};
 use crate::error::{Fatal, OpenError};
 use crate::migrate;
 use crate::options::Options;
@@ -134,6 +134,13 @@ fn cure(demanded: Durability) -> &'static str {
 /// Looks at everything once, before anything is served.
 pub(crate) async fn start(db: &Db, options: &Options) -> Result<Started, OpenError> {
     let place = options.place();
+    if options.prepare || options.notify {
+        // On the heap: everybody's future who opens a store would be as large.
+        let shared = Box::pin(db.is_shared()).await.map_err(OpenError::from_call)?;
+        if shared {
+            return Err(refused(&place, SHARED));
+        }
+    }
     let status = migrate::of(db, &options.schema).await.map_err(OpenError::from_call)?;
     if let Some(trouble) = status.fit().trouble(&place) {
         return Err(OpenError::Refused(trouble));

@@ -218,7 +218,7 @@ pub async fn down(options: &Options, to: i32) -> Result<Vec<&'static Migration>,
 /// # Errors
 /// The database is away, or lacks rights.
 pub async fn status(options: &Options) -> Result<Status, OpenError> {
-    let db = Db::new(options).map_err(OpenError::Options)?;
+    let db = plain(options)?;
     let status = of(&db, &options.schema).await.map_err(OpenError::from_call);
     db.close();
     status
@@ -272,13 +272,18 @@ async fn read(tx: &Tx<'_>) -> Result<Status, Failed> {
 
 type Row<'a> = crate::db::Params<'a>;
 
+/// A few statements, each once: nothing is left prepared, so that it goes through every proxy.
+fn plain(options: &Options) -> Result<Db, OpenError> {
+    Db::new(&Options { prepare: false, ..options.clone() }).map_err(OpenError::Options)
+}
+
 /// One transaction, in which nobody else migrates the same schema.
 async fn change<F, Fut>(options: &Options, body: F) -> Result<Vec<&'static Migration>, OpenError>
 where
     F: Fn(Tx<'static>) -> Fut,
     Fut: Future<Output = Result<Vec<&'static Migration>, Failed>>,
 {
-    let db = Db::new(options).map_err(OpenError::Options)?;
+    let db = plain(options)?;
     let (schema, body) = (options.schema.as_str(), &body);
     let changed = db
         .write("migrate", |tx| async move {

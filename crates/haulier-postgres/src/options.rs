@@ -4,6 +4,7 @@
 //! is not ours is the driver's: several hosts, `target_session_attrs`, `connect_timeout`, …
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -66,6 +67,8 @@ pub struct Options {
 pub struct Tls {
     /// What is demanded.
     pub mode: TlsMode,
+    /// Whether a database on another machine may be talked to without encryption.
+    pub allow_plaintext: bool,
     /// Certificates to trust, a PEM file.
     pub root: Option<PathBuf>,
     /// Our own certificate, a PEM file.
@@ -79,7 +82,8 @@ pub struct Tls {
 pub enum TlsMode {
     /// No TLS.
     Disable,
-    /// TLS if the server has it; nothing is verified.
+    /// TLS if the server has it; nothing is verified. To another machine: TLS, see
+    /// [`Tls::allow_plaintext`].
     #[default]
     Prefer,
     /// TLS; nothing is verified unless `sslrootcert` is given.
@@ -127,12 +131,35 @@ impl Options {
             format!("{base}?{}", theirs.join("&"))
         };
         options.config = driver(&rest)?;
-        options.config.ssl_mode(match options.tls.mode {
-            TlsMode::Disable => SslMode::Disable,
-            TlsMode::Prefer => SslMode::Prefer,
-            TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => SslMode::Require,
-        });
         Ok(options)
+    }
+
+    /// What the driver is told. Passwords, payloads and results go to another machine encrypted, or
+    /// not at all: there `prefer` is `require`, so that whoever stands in between cannot say that
+    /// the database has no TLS.
+    ///
+    /// # Errors
+    /// Encryption is switched off, and that is not allowed.
+    pub(crate) fn driver(&self) -> Result<Config> {
+        let may_be_plain = self.tls.allow_plaintext || self.is_local();
+        let mut config = self.config.clone();
+        config.ssl_mode(match self.tls.mode {
+            TlsMode::Disable if !may_be_plain => {
+                return Err(wrong(
+                    "sslmode",
+                    "disable",
+                    "whatever is stored, and passwords, would go to another machine unencrypted; \
+                     use verify-full, or allow it: --allow-plaintext-store true for a server, or \
+                     allow_plaintext=on in the URL",
+                ));
+            }
+            TlsMode::Disable => SslMode::Disable,
+            TlsMode::Prefer if may_be_plain => SslMode::Prefer,
+            TlsMode::Prefer | TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => {
+                SslMode::Require
+            }
+        });
+        Ok(config)
     }
 
     /// Takes a parameter that is ours; `false` if it is the driver's.
@@ -146,6 +173,7 @@ impl Options {
             "poll" => self.poll = Some(pause(key, value)?),
             "recheck" => self.recheck = pause(key, value)?,
             "class" => self.class = class(value)?,
+            "allow_plaintext" => self.tls.allow_plaintext = switch(key, value)?,
             "sslmode" => self.tls.mode = TlsMode::parse(value)?,
             "sslrootcert" => self.tls.root = Some(PathBuf::from(value)),
             "sslcert" => self.tls.certificate = Some(PathBuf::from(value)),
@@ -182,12 +210,17 @@ impl Options {
         format!("{}/{database} (schema {})", hosts.join(","), self.schema)
     }
 
-    /// Whether every host is this machine.
+    /// Whether every host is this machine. A name may be anybody's, except for `localhost`; where
+    /// addresses are given beside the names, they are what is connected to.
     pub fn is_local(&self) -> bool {
+        let addresses = self.config.get_hostaddrs();
+        if !addresses.is_empty() {
+            return addresses.iter().all(IpAddr::is_loopback);
+        }
         self.config.get_hosts().iter().all(|host| match host {
             Host::Tcp(name) => {
                 name == "localhost"
-                    || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+                    || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
             }
             #[cfg(unix)]
             Host::Unix(_) => true,
@@ -330,6 +363,32 @@ mod tests {
         assert!(!format!("{options:?}").contains("secret"));
         let error = parse("postgres://me:secret@localhost:notaport/app").unwrap_err();
         assert!(!format!("{error:#}").contains("secret"), "{error:#}");
+    }
+
+    #[test]
+    fn nothing_goes_to_another_machine_unencrypted_unless_that_is_allowed() {
+        let mode = |url: &str| parse(url).unwrap().driver().map(|config| config.get_ssl_mode());
+        for (place, more, expected) in [
+            ("localhost", "", SslMode::Prefer),
+            ("127.0.0.1", "?sslmode=disable", SslMode::Disable),
+            ("[::1]", "?sslmode=disable", SslMode::Disable),
+            ("%2Frun%2Fpostgresql", "?sslmode=disable", SslMode::Disable),
+            ("db.example", "", SslMode::Require),
+            ("db.example", "?sslmode=verify-full", SslMode::Require),
+            ("db.example", "?allow_plaintext=on", SslMode::Prefer),
+            ("db.example", "?allow_plaintext=on&sslmode=disable", SslMode::Disable),
+            ("localhost", "?hostaddr=192.0.2.1", SslMode::Require),
+            ("localhost,192.0.2.1", "", SslMode::Require),
+        ] {
+            let url = format!("postgres://{place}/app{more}");
+            assert_eq!(mode(&url).unwrap(), expected, "{url}");
+        }
+        for place in ["db.example", "192.0.2.1", "localhost,db.example", "localhost.evil"] {
+            let error = mode(&format!("postgres://{place}/app?sslmode=disable")).unwrap_err();
+            for way in ["verify-full", "--allow-plaintext-store true", "allow_plaintext=on"] {
+                assert!(error.message().contains(way), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -138,6 +138,7 @@ impl Server {
             payload_bytes_max: config.payload_bytes_max,
             min_durability: config.min_durability,
             migrate: config.migrate,
+            allow_plaintext: config.allow_plaintext_store,
             ..StoreOptions::default()
         };
         let own = store::open(config.store.as_str(), options).await?;

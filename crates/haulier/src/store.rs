@@ -25,6 +25,8 @@ pub struct StoreOptions {
     pub min_durability: Durability,
     /// Whether a database without our tables, or with older ones, is given them.
     pub migrate: bool,
+    /// Whether a database on another machine may be talked to without encryption.
+    pub allow_plaintext: bool,
 }
 
 impl Default for StoreOptions {
@@ -36,6 +38,7 @@ impl Default for StoreOptions {
             segment_bytes: None,
             min_durability: Durability::D0,
             migrate: false,
+            allow_plaintext: false,
         }
     }
 }
@@ -143,6 +146,7 @@ async fn open_postgres(url: &str, options: StoreOptions) -> Result<OpenStore, Op
         .map_err(OpenError::Url)?
         .with_payload_bytes_max(options.payload_bytes_max);
     database.clock = options.clock;
+    database.tls.allow_plaintext |= options.allow_plaintext;
     database.class = database.class.max(options.min_durability);
     let opened = if options.migrate {
         PgStore::migrate_and_open(database).await

@@ -87,6 +87,11 @@ pub(super) fn after_commit() -> Result<(), Failed> {
     })
 }
 
+/// What is wrong with a proxy that hands connections around, and what to do about it.
+pub(crate) const SHARED: &str = "a proxy before the database hands its connections to others after \
+                                 each transaction, and with them what was prepared and who listens; \
+                                 add notify=off&prepare=off to the URL, or let it pool sessions";
+
 /// What to do about a failure.
 #[derive(Debug)]
 pub(crate) enum Verdict {
@@ -183,20 +188,26 @@ pub(crate) fn explain(verb: &str, told: &DbError) -> Error {
             Code::Unavailable,
             "the database only reads; connect to the primary (target_session_attrs=read-write)",
         ),
-        "42501" => {
-            (Code::Internal, "grant the role what it needs: haulier migrate sql shows the tables")
-        }
+        "42501" => (
+            Code::Internal,
+            "grant the role the rights on schema, tables and sequences; whoever migrates needs \
+             CREATE on the database",
+        ),
         "28P01" | "28000" => {
             (Code::Unavailable, "look at user and password in the URL, and at pg_hba.conf")
         }
         "3D000" => (Code::Unavailable, "create the database, or name another one in the URL"),
+        // A statement is prepared at a backend that is another session's by now.
+        "26000" | "42P05" => (Code::Unavailable, SHARED),
         "42P01" | "3F000" | "42703" | "42883" => (
             Code::Internal,
             "the tables are not there, or not of this version: haulier migrate status",
         ),
-        code if code.starts_with("57P") || code.starts_with("08") => {
-            (Code::Unavailable, "try again")
-        }
+        code if code.starts_with("57P") => (Code::Unavailable, "try again"),
+        code if code.starts_with("08") => (
+            Code::Unavailable,
+            "look at the log of the database, and of the proxy if there is one before it",
+        ),
         code if code.starts_with("58") || code.starts_with("XX") => {
             (Code::Internal, "the database has trouble of its own: look at its log")
         }
@@ -206,7 +217,7 @@ pub(crate) fn explain(verb: &str, told: &DbError) -> Error {
     Error::new(code, format!("{verb}: PostgreSQL said {said:?} ({state}); {next}"))
 }
 
-fn is_away(error: &tokio_postgres::Error) -> bool {
+pub(super) fn is_away(error: &tokio_postgres::Error) -> bool {
     use std::error::Error as _;
     error.is_closed() || error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
 }

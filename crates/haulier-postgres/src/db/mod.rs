@@ -19,7 +19,7 @@ use haulier_core::{Code, Error, Result};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
-pub(crate) use fault::Failed;
+pub(crate) use fault::{Failed, SHARED};
 pub(crate) use identity::Met;
 pub(crate) use pool::Messages;
 pub(crate) use sql::{Sql, sql};
@@ -178,6 +178,11 @@ impl Db {
     /// generation is raised before anything is asked of another one.
     pub(crate) async fn meet(&self) -> Result<Met> {
         self.pool.meet().await
+    }
+
+    /// Whether a proxy hands the connections behind it around.
+    pub(crate) async fn is_shared(&self) -> Result<bool> {
+        self.pool.is_shared().await
     }
 
     /// Connections are closed; later calls fail.

@@ -20,10 +20,10 @@ use futures_util::stream::{self, BoxStream};
 use haulier_core::{Clock, Code, Entropy, Error, Result};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-use tokio_postgres::{AsyncMessage, Client, Config};
+use tokio_postgres::{AsyncMessage, Client, Config, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::fault::{self, Failed, Verdict};
+use super::fault::{self, Failed, Verdict, in_time};
 use super::identity::{Known, Met};
 use super::tls;
 use crate::options::Options;
@@ -37,6 +37,11 @@ const PAUSE: Duration = Duration::from_millis(5);
 const OUTAGE_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause between two tries of connecting.
 const OUTAGE_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// After this time a call that got no connection may be tried again.
+const BUSY: Duration = Duration::from_secs(1);
+/// How often two connections are compared before they are believed to be two.
+const LOOKS: usize = 3;
 
 /// Of each connection. A plan is made once for all parameters, so it must not depend on how full a
 /// table was at that time: by index, always. Not through a proxy that hands connections around: it
@@ -83,7 +88,8 @@ impl Pool {
             schema: schema.clone(),
         };
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_connect(options.config.clone(), connect, recycling);
+        let config = options.driver()?;
+        let manager = Manager::from_connect(config.clone(), connect, recycling);
         let timeout = Some(options.connect_timeout());
         let made = deadpool_postgres::Pool::builder(manager)
             .max_size(options.pool)
@@ -96,7 +102,7 @@ impl Pool {
             .build()
             .map_err(|error| Error::internal("the pool cannot be made").caused_by(error))?;
         let waiters = Semaphore::new(options.pool * (1 + WAITERS_A_CONNECTION));
-        Ok(Self { made, config: options.config.clone(), tls, waiters, gate, known, schema })
+        Ok(Self { made, config, tls, waiters, gate, known, schema })
     }
 
     /// A connection, as soon as one is free.
@@ -105,7 +111,8 @@ impl Pool {
             return Err(Error::new(
                 Code::Throttled,
                 "too many calls wait for a connection to the database; raise `pool` in its URL",
-            ));
+            )
+            .retry_after(BUSY));
         };
         self.made.get().await.map_err(|error| match error {
             PoolError::Backend(error) => refused(error),
@@ -113,15 +120,18 @@ impl Pool {
             PoolError::Timeout(_) if self.gate.is_down() => Error::new(
                 Code::Unavailable,
                 "the database is away: connections to it fail; try again later",
-            ),
+            )
+            .retry_after(BUSY),
             PoolError::Timeout(deadpool_postgres::TimeoutType::Create) => Error::new(
                 Code::Unavailable,
                 "the database does not answer: a connection was not made in time; try again later",
-            ),
+            )
+            .retry_after(BUSY),
             PoolError::Timeout(_) => Error::new(
                 Code::Throttled,
                 "no connection to the database was free in time; raise `pool` in its URL",
-            ),
+            )
+            .retry_after(BUSY),
             other => Error::internal("the pool failed").caused_by(other),
         })
     }
@@ -130,6 +140,34 @@ impl Pool {
         let made = self.gate.through(self.config.connect(self.tls.clone())).await;
         let (client, mut connection) = made.map_err(refused)?;
         Ok((client, stream::poll_fn(move |cx| connection.poll_message(cx)).boxed()))
+    }
+
+    /// Whether a proxy hands the connections behind it around: what one session has prepared, set
+    /// or listens to is then another one's in the next moment. Two sessions tell: they are open at
+    /// the same time, so they are served by two backends, and each by the same one all the time.
+    pub(super) async fn is_shared(&self) -> Result<bool> {
+        let (one, other) = (self.session().await?, self.session().await?);
+        for _ in 0..LOOKS {
+            let looked = in_time(async {
+                let before = backend(&one, "SELECT pg_backend_pid()").await?;
+                // It keeps the backend until its transaction ends.
+                let second = backend(&other, "BEGIN; SELECT pg_backend_pid()").await?;
+                let shared =
+                    second == before || backend(&one, "SELECT pg_backend_pid()").await? != before;
+                other.batch_execute("ROLLBACK").await.map(|()| shared)
+            });
+            if looked.await.map_err(|failed| failed.told("looking for a proxy"))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// A connection outside the pool, driven until it is dropped.
+    async fn session(&self) -> Result<Client> {
+        let (client, mut messages) = self.dial().await?;
+        tokio::spawn(async move { while let Some(Ok(_)) = messages.next().await {} });
+        Ok(client)
     }
 
     pub(super) fn tries(&self) -> Tries<'_> {
@@ -153,6 +191,16 @@ impl Pool {
     }
 }
 
+/// The backend that answers.
+async fn backend(session: &Client, ask: &str) -> Result<Option<String>, tokio_postgres::Error> {
+    let answers = session.simple_query(ask).await?;
+    let pid = answers.iter().find_map(|answer| match answer {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    Ok(pid.map(str::to_owned))
+}
+
 /// The database did not let us in, or could not be reached.
 fn refused(error: tokio_postgres::Error) -> Error {
     if let Some(told) = error.as_db_error() {
@@ -161,9 +209,17 @@ fn refused(error: tokio_postgres::Error) -> Error {
     // The driver's own words say where it failed, and only their root says why.
     let causes = std::iter::successors(error.source(), |cause| (*cause).source());
     let root = causes.last().map_or_else(|| error.to_string(), ToString::to_string);
-    let text = format!(
-        "connecting: the database cannot be reached ({root}); look at its URL, and whether it runs"
-    );
+    let text = if fault::is_away(&error) {
+        format!(
+            "connecting: the database cannot be reached ({root}); look at its URL, and whether it \
+             runs"
+        )
+    } else {
+        format!(
+            "connecting: no agreement with the database on how to talk ({root}); look at user, \
+             password and sslmode in its URL, and whether it has TLS (ssl = on)"
+        )
+    };
     Error::new(Code::Unavailable, text).retry_after(Duration::from_secs(1)).caused_by(error)
 }
 
@@ -266,5 +322,46 @@ impl Connect for Paced {
             }
             Ok((client, driver))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::str::FromStr;
+
+    use futures_util::future::poll_immediate;
+    use haulier_core::{ManualClock, SeededEntropy};
+
+    use super::*;
+
+    /// The pauses before each of some attempts, all of which fail.
+    async fn pauses(seed: u64) -> Vec<Duration> {
+        let clock = ManualClock::new();
+        let gate = Gate {
+            one: Semaphore::new(1),
+            failures: AtomicU32::new(0),
+            pace: Arc::new(clock.clone()),
+            entropy: Arc::new(SeededEntropy::from_u64(seed)),
+        };
+        let mut pauses = Vec::new();
+        for _ in 0..10 {
+            let mut attempt = pin!(gate.through(async { Config::from_str("nonsense") }));
+            while poll_immediate(attempt.as_mut()).await.is_none() {
+                let pause = clock.next_wake().unwrap();
+                pauses.push(pause);
+                clock.advance(pause);
+            }
+        }
+        pauses
+    }
+
+    #[tokio::test]
+    async fn whoever_meets_a_database_that_is_down_comes_back_ever_later_and_not_with_others() {
+        let (one, other) = (pauses(1).await, pauses(2).await);
+        assert_eq!(one.len(), 9, "only the first comes at once");
+        assert!(one.iter().all(|pause| *pause <= OUTAGE_PAUSE_MAX), "{one:?}");
+        assert!(one[8] >= OUTAGE_PAUSE_MAX / 2 && one[0] <= 2 * OUTAGE_PAUSE, "{one:?}");
+        assert!(one.iter().zip(&other).all(|(one, other)| one != other), "{one:?} {other:?}");
     }
 }

@@ -5,11 +5,14 @@
 
 use std::time::Duration;
 
+use haulier_conformance::Rig as _;
+use haulier_conformance::prelude::{ms, take};
 use haulier_core::limits;
 use haulier_postgres::migrate;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 
+use crate::rig::{PgRig, ROOMY};
 use crate::server;
 
 /// A connection whose search path is a schema with the tables.
@@ -282,4 +285,19 @@ async fn ids_that_the_database_makes_are_ordered_by_time() {
     let ids: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     assert!(ids.is_sorted() && ids.iter().all(|id| &id[14..15] == "7"), "{ids:?}");
     assert!(ids.iter().all(|id| "89ab".contains(&id[19..20])), "{ids:?}");
+}
+
+#[tokio::test]
+async fn a_task_that_was_handed_over_in_sql_with_a_delay_is_leased_when_it_is_due() {
+    let options = server::options(ROOMY).await;
+    let schema = options.schema.clone();
+    let mut rig = PgRig::over(options).await;
+    let client = connect(&schema).await;
+    let span = Duration::from_mins(5);
+    let asked = "SELECT enqueue('k', delay => '5 minutes')";
+    client.batch_execute(asked).await.unwrap();
+    rig.elapse(span.saturating_sub(ms(1))).await;
+    assert!(take(&rig, 8).await.is_empty(), "before it is due");
+    rig.elapse(ms(1)).await;
+    assert_eq!(take(&rig, 8).await.len(), 1, "when it is due");
 }

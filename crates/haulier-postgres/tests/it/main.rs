@@ -1,5 +1,6 @@
 //! The contract on a real PostgreSQL, which these tests start themselves.
 
+mod bad_days;
 mod check;
 mod claims;
 mod contract;
@@ -9,6 +10,7 @@ mod migrate;
 mod outages;
 mod plain;
 mod planted;
+mod pooling;
 mod rig;
 mod server;
 mod sweeps;

@@ -18,6 +18,9 @@ use tokio_postgres::{Client, NoTls};
 
 use crate::server;
 
+/// Many rigs share one server, which then takes its time.
+pub const ROOMY: &str = "&pool=6&connect_timeout=60";
+
 /// A store in a schema of its own.
 pub struct PgRig {
     clock: ManualClock,
@@ -67,13 +70,7 @@ impl Hand {
 
 impl Rig for PgRig {
     async fn fresh() -> Self {
-        let clock = ManualClock::new();
-        let mut options = server::options("&pool=6&connect_timeout=60").await;
-        options.clock = Arc::new(clock.clone());
-        migrate::up(&options).await.must();
-        let hand = Hand::take(&options, &clock).await;
-        let store = PgStore::open(options.clone()).await.must();
-        Self { clock, options, hand, store }
+        Self::over(server::options(ROOMY).await).await
     }
 
     fn queue(&self) -> Arc<dyn Queue> {
@@ -106,6 +103,16 @@ impl Rig for PgRig {
 }
 
 impl PgRig {
+    /// A rig over these tables, which are not there yet.
+    pub async fn over(mut options: Options) -> Self {
+        let clock = ManualClock::new();
+        options.clock = Arc::new(clock.clone());
+        migrate::up(&options).await.must();
+        let hand = Hand::take(&options, &clock).await;
+        let store = PgStore::open(options.clone()).await.must();
+        Self { clock, options, hand, store }
+    }
+
     /// The store itself.
     pub fn store(&self) -> PgStore {
         self.store.clone()

@@ -37,6 +37,7 @@ pub async fn shared() -> &'static PgServer {
         let mut server = PgServer::create(place.path()).await.must();
         server.stop().must();
         server.configure(SETTINGS).must();
+        server.forget_at_its_end();
         server.start().await.must();
         (server, place)
     });
@@ -45,8 +46,13 @@ pub async fn shared() -> &'static PgServer {
 
 /// Options for a schema that nobody else has, on a server, with more parameters of the URL.
 pub fn on(server: &PgServer, more: &str) -> Options {
+    at(&server.url(), more)
+}
+
+/// The same at an address.
+pub fn at(url: &str, more: &str) -> Options {
     let schema = format!("s{}", SCHEMAS.fetch_add(1, Ordering::Relaxed));
-    let url = format!("{}?schema={schema}&sslmode=disable&throwaway=on{more}", server.url());
+    let url = format!("{url}?schema={schema}&sslmode=disable&throwaway=on{more}");
     Options::parse(&url, Arc::new(SeededEntropy::from_u64(7))).must()
 }
 

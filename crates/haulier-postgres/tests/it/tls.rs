@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use haulier_conformance::prelude::Must;
+use haulier_conformance::prelude::{Must, eventually};
 use haulier_core::SeededEntropy;
 use haulier_postgres::{OpenError, Options, PgStore};
 use haulier_sim::nemesis::PgServer;
@@ -68,6 +68,13 @@ impl Site {
         fs::write(server.data().join("pg_hba.conf"), hosts).must();
         server.start().await.must();
         Self { server, dir }
+    }
+
+    /// It has no TLS any more.
+    async fn switch_off(&self) {
+        self.server.configure("ssl = off").must();
+        self.server.reload().must();
+        eventually("TLS is off", async || self.server.sql("show ssl").must() == "off").await;
     }
 
     fn file(&self, name: &str) -> String {
@@ -151,12 +158,34 @@ async fn what_is_missing_for_tls_is_said() {
         let Err(OpenError::Options(error)) = opened else { panic!("{more}: {opened:?}") };
         assert!(error.message().contains(part), "{error}");
     }
-    site.server.configure("ssl = off").must();
-    site.server.reload().must();
-    let plain = || site.server.sql("show ssl").must() == "off";
-    while !plain() {
-        tokio::task::yield_now().await;
-    }
+    site.switch_off().await;
     let said = refused(site.open("postgres", "localhost", "sslmode=require").await);
     assert!(said.contains("TLS"), "{said}");
+}
+
+/// It leads to this machine, and is none of the addresses that are known to.
+const ANOTHER: &str = "0.0.0.0";
+
+#[tokio::test]
+async fn nothing_goes_to_another_machine_unencrypted_unless_that_is_allowed() {
+    let site = Site::start().await;
+    for (more, encrypted) in [
+        ("", true),
+        ("sslmode=prefer", true),
+        ("sslmode=prefer&allow_plaintext=on", true),
+        ("sslmode=disable&allow_plaintext=on", false),
+    ] {
+        let store = site.open("postgres", ANOTHER, more).await.must();
+        let seen = site.encrypted();
+        assert_eq!(seen.ends_with("|0"), encrypted, "{more}: {seen}");
+        store.close().await.must();
+    }
+    let opened = site.open("postgres", ANOTHER, "sslmode=disable").await;
+    let Err(OpenError::Options(error)) = opened else { panic!("{opened:?}") };
+    assert!(error.message().contains("--allow-plaintext-store"), "{error}");
+    site.switch_off().await;
+    let said = refused(site.open("postgres", ANOTHER, "sslmode=prefer").await);
+    assert!(said.contains("TLS") && said.contains("ssl = on"), "{said}");
+    site.open("postgres", ANOTHER, "allow_plaintext=on").await.must().close().await.must();
+    site.open("postgres", "127.0.0.1", "").await.must().close().await.must();
 }

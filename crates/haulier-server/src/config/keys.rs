@@ -69,6 +69,17 @@ pub const KEYS: &[Key] = &[
         get: |config| config.migrate.to_string(),
     },
     Key {
+        name: "allow_plaintext_store",
+        allowed: "true or false",
+        help: "Whether a database on another machine may be talked to without encryption.",
+        set: |config, text| {
+            let allowed = text.parse().map_err(|_| "neither true nor false".to_owned())?;
+            config.allow_plaintext_store = allowed;
+            Ok(())
+        },
+        get: |config| config.allow_plaintext_store.to_string(),
+    },
+    Key {
         name: "payload_bytes_max",
         allowed: "1 to 16777216",
         help: "Largest payload or result accepted, in bytes.",

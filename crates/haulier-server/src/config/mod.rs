@@ -33,6 +33,8 @@ pub struct Config {
     pub min_durability: Durability,
     /// Whether a database that has no tables of ours, or older ones, is given them at the start.
     pub migrate: bool,
+    /// Whether a database on another machine may be talked to without encryption.
+    pub allow_plaintext_store: bool,
     /// Largest payload or result accepted, in bytes.
     pub payload_bytes_max: usize,
     /// How long running calls and streams may take to end once the server was told to stop.
@@ -50,6 +52,7 @@ impl Default for Config {
             store: StoreUrl("file:./haulier-data".to_owned()),
             min_durability: Durability::D0,
             migrate: false,
+            allow_plaintext_store: false,
             payload_bytes_max: limits::PAYLOAD_BYTES_DEFAULT,
             drain_timeout: Duration::from_secs(25),
             log_format: LogFormat::Auto,

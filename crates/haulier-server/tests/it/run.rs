@@ -60,6 +60,16 @@ async fn an_unknown_store_is_refused_with_the_known_ones() {
 }
 
 #[tokio::test]
+async fn a_database_on_another_machine_is_not_talked_to_unencrypted() {
+    let store = StoreUrl::new("postgres://me:secret@192.0.2.1/app?sslmode=disable");
+    let error = Server::open(Config { store, ..config() }, Arc::new(SystemClock::new())).await;
+    let error = error.unwrap_err();
+    let said = error.to_string();
+    assert!(said.contains("--allow-plaintext-store true") && !said.contains("secret"), "{said}");
+    assert_eq!(exit_code(&error), 78);
+}
+
+#[tokio::test]
 async fn a_server_opens_its_store_serves_and_closes_it() {
     let config = Config { store: StoreUrl::new("memory:"), payload_bytes_max: 17, ..config() };
     let server = Server::open(config, Arc::new(SystemClock::new())).await.unwrap();
