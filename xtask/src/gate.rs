@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::metadata::{self, Metadata};
+use crate::postgres::server::{self, Server};
 use crate::{codegen, guides, loom, release, root, services, tidy};
 
 /// Runs every step.
@@ -93,16 +94,21 @@ pub fn shell(line: &str) -> Result<(), String> {
 }
 
 /// Runs every example that the tests have built; each ends by itself and says by its exit code
-/// whether what it shows was true.
+/// whether what it shows was true. Those that need a database find one with the tables.
 fn examples(metadata: &Metadata) -> Result<(), String> {
     if metadata.examples.is_empty() {
         return Err("there is no example in the workspace".to_owned());
     }
+    let programs = metadata.target_directory.join("debug");
+    let database = Server::start(&std::env::temp_dir())?;
+    let url = database.url("postgres");
+    server::run(Command::new(programs.join("haulier")).args(["migrate", "up", "--store", &url]))?;
     for name in &metadata.examples {
         println!("   {name}");
-        let path = metadata.target_directory.join("debug/examples").join(name);
+        let path = programs.join("examples").join(name);
         let output = Command::new(&path)
             .current_dir(root())
+            .env("DATABASE_URL", &url)
             .output()
             .map_err(|error| format!("{} could not be started: {error}", path.display()))?;
         if !output.status.success() {

@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use crate::postgres::server::Server as Database;
 use crate::{metadata, tidy};
 
 /// Seconds that a guide may take; one that hangs is wrong, too.
@@ -18,6 +19,9 @@ const REFERENCE: &str = "docs/reference/cli.md";
 
 /// The address that the documents name; the server that they are run against listens elsewhere.
 const ADDRESS: &str = "http://127.0.0.1:7420";
+
+/// The database that the documents name; where one is needed, it is another one.
+const DATABASE: &str = "postgres://haulier:secret@db.example/app";
 
 /// Runs every guide, and compares the reference with the commands that there are.
 pub fn run() -> Result<(), String> {
@@ -42,9 +46,19 @@ fn follow(blocks: &[String], programs: &Path, place: &Path) -> Result<(), String
     fresh(place)?;
     let mut server = Server::start(programs, place)?;
     let script = format!("set -euo pipefail\n{}", blocks.concat());
-    let outcome = type_in(&script.replace(ADDRESS, &server.url), &server.url, programs, place);
+    let outcome = database(&script).and_then(|database| {
+        let url = database.as_ref().map_or_else(String::new, |server| server.url("postgres"));
+        let script = script.replace(DATABASE, &url).replace(ADDRESS, &server.url);
+        type_in(&script, &server.url, programs, place)
+    });
     server.stop();
     outcome
+}
+
+/// A database, if a script names one.
+fn database(script: &str) -> Result<Option<Database>, String> {
+    let start = || Database::start(&std::env::temp_dir());
+    script.contains(DATABASE).then(start).transpose()
 }
 
 /// What the command line says of itself.

@@ -14,7 +14,7 @@ mod contender;
 mod designs;
 mod hold;
 mod nodes;
-mod server;
+pub mod server;
 mod table;
 
 use std::fs;

@@ -33,6 +33,8 @@ pub const TEST_TOOLS: &[&str] = &[
     "rustls",
     "serde",
     "serde_json",
+    // An example for its users.
+    "sqlx",
     "tempfile",
     "tokio",
     // The clock of a database is set behind its store's back.
@@ -147,7 +149,7 @@ pub const ROWS: &[Row] = &[
         ],
         theirs: &["getrandom", "serde", "tokio", "tracing"],
         // Sharing is proved to be even through a real server, too.
-        tests: &["server"],
+        tests: &["server", "sim"],
     },
     Row {
         name: "server",

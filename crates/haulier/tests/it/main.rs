@@ -8,6 +8,7 @@ mod connect;
 mod enqueue;
 mod even;
 mod janitor;
+mod postgres;
 mod results;
 mod testing;
 
