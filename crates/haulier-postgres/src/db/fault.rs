@@ -214,7 +214,8 @@ pub(crate) fn explain(verb: &str, told: &DbError) -> Error {
         _ => (Code::Internal, "this should not happen: please report it"),
     };
     let state = state.code();
-    Error::new(code, format!("{verb}: PostgreSQL said {said:?} ({state}); {next}"))
+    let error = Error::new(code, format!("{verb}: PostgreSQL said {said:?} ({state}); {next}"));
+    if error.is_retryable() { error.retry_after(Duration::from_secs(1)) } else { error }
 }
 
 pub(super) fn is_away(error: &tokio_postgres::Error) -> bool {
