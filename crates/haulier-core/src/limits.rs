@@ -40,8 +40,8 @@ pub const WANT_NAMES_MAX: usize = 256;
 pub const PAGE_MAX: usize = 1_000;
 /// Most tasks that one page examines: a page may be short and still have a next one.
 pub const PAGE_EXAMINED_MAX: usize = 10_000;
-/// Most bytes of the tasks on a page ([`crate::TaskView::bytes`]), unless it is a single larger one:
-/// a page that would have more is short, and says where to go on.
+/// Most bytes of the tasks on a page ([`crate::TaskView::bytes`]), unless it is one larger task: a
+/// page that would have more is short, and says where to go on.
 pub const PAGE_BYTES_MAX: usize = FRAME_BYTES_MAX;
 /// Most terms of a filter.
 pub const FILTER_TERMS_MAX: usize = 16;

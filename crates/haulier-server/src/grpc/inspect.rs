@@ -1,5 +1,5 @@
-//! The service for looking. Answers are bounded: a page by the store, a `get` of several tasks here,
-//! where one that is too large is refused.
+//! The service for looking. Answers are bounded: a page by the store, a `get` of several tasks
+//! here, where one that is too large is refused.
 
 use std::time::Duration;
 
