@@ -1,5 +1,6 @@
 //! Files that rot, get lost, or change places: a start says so, or serves what was stored.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use haulier_conformance::prelude::Must;
@@ -8,7 +9,7 @@ use haulier_embedded::OpenError;
 use haulier_embedded::disk::{Disk, SimDisk};
 
 use crate::crashes::{Repeat, is_full};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Said};
 use crate::machine::Machine;
 use crate::work::work;
 
@@ -58,7 +59,7 @@ fn is_reported(files: &[(String, Vec<u8>)], ledger: &Ledger) -> bool {
 }
 
 fn serves(id: TaskId, entry: &crate::ledger::Entry, view: Option<&haulier_core::TaskView>) {
-    let there = entry.said == crate::ledger::Said::Accepted && entry.deleted.is_none();
+    let there = entry.said == Said::Accepted && entry.deleted.is_none();
     assert_eq!(view.is_some(), there, "I16: task {id}, damage is hidden");
     if let Some(view) = view {
         assert_eq!(view.task.payload, entry.task.task.payload, "I9: task {id}");
@@ -115,4 +116,71 @@ fn segments_that_are_lost_cut_or_exchanged_are_reported() {
         // Nothing that is still needed may have stood there.
         is_reported(&cut, &ledger);
     }
+}
+
+/// Which tasks a store serves that was started on these files, all of them as they were handed
+/// over; `None`: the start said that something is wrong. What is started once more serves the same.
+fn served(files: &[(String, Vec<u8>)], ledger: &Ledger) -> Option<BTreeSet<TaskId>> {
+    let disk = SimDisk::new();
+    for (name, bytes) in files {
+        disk.write(name, bytes.clone());
+    }
+    let [first, second] = [0; 2].map(|_| serve(&disk, ledger));
+    assert_eq!(first, second, "I12: two starts serve different things");
+    first
+}
+
+fn serve(disk: &SimDisk, ledger: &Ledger) -> Option<BTreeSet<TaskId>> {
+    let mut machine = match Machine::start(disk, &ManualClock::new(), 9) {
+        Ok(machine) => machine,
+        Err(OpenError::Damaged { .. } | OpenError::Io { .. }) => return None,
+        Err(other) => panic!("I16: {other}"),
+    };
+    let ids: Vec<TaskId> = ledger.tasks.keys().copied().collect();
+    let asked = ids.clone();
+    let views = machine
+        .call(|store| async move { store.get(asked, Include::ALL, Duration::ZERO).await })
+        .unwrap_or_else(|error| panic!("I16: what is there cannot be read: {error}"));
+    let there = ids.into_iter().zip(views).filter_map(|(id, view)| Some((id, view?)));
+    let served = there.map(|(id, view)| {
+        let entry = &ledger.tasks[&id];
+        assert_ne!(entry.said, Said::Refused, "I10: task {id}");
+        assert_eq!(view.task.payload, entry.task.task.payload, "I9: task {id}");
+        id
+    });
+    Some(served.collect())
+}
+
+/// Acknowledged or not, what stood behind the last witness cannot be told from what a crash cuts
+/// off. But what is left is served as it was, and the longer it is, the more.
+#[test]
+fn a_log_that_loses_its_end_is_a_shorter_one_or_reported_and_never_a_wrong_one() {
+    let Sound { files, ledger } = sound();
+    let last = files.iter().rposition(|(name, _)| name.ends_with(".segment")).must();
+    let used = files[last].1.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+    let whole = served(&files, &ledger).must();
+    let mut lost = files.clone();
+    lost.remove(last);
+    let mut before = served(&lost, &ledger).unwrap_or_default();
+    let (mut cuts, mut reported) = (0, 0);
+    for cut in (0..used).step_by(if is_full() { 8 } else { 97 }).chain([used]) {
+        let _repeat = Repeat(format!("{} cut at {cut}", files[last].0));
+        // As a copy that broke off, and as blocks that were never written.
+        let (mut shorter, mut empty) = (files.clone(), files.clone());
+        shorter[last].1.truncate(cut);
+        empty[last].1[cut..].fill(0);
+        for damaged in [shorter, empty] {
+            cuts += 1;
+            let Some(now) = served(&damaged, &ledger) else {
+                reported += 1;
+                continue;
+            };
+            for gone in before.difference(&now) {
+                assert!(ledger.tasks[gone].deleting, "I16: task {gone} went with a longer log");
+            }
+            before = now;
+        }
+    }
+    assert_eq!(before, whole, "uncut, all of it is there");
+    println!("totals: {cuts} cuts of the last segment, {reported} of them reported");
 }
