@@ -41,7 +41,7 @@ fn blocks(document: &str, mark: &str) -> Vec<String> {
                 found.push(String::new());
             }
             (true, "```") => inside = false,
-            (true, line) => found.last_mut().unwrap().push_str(&format!("{line}\n")),
+            (true, line) => found.last_mut().unwrap().extend([line, "\n"]),
             _ => {}
         }
     }
