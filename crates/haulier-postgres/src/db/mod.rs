@@ -13,6 +13,7 @@ mod tls;
 mod transaction;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use deadpool_postgres::Object;
 use haulier_core::{Code, Error, Result};
@@ -30,6 +31,9 @@ pub(crate) use fault::in_time;
 use pool::Pool;
 use sql::{On, Ready, Texts};
 use transaction::Open;
+
+/// When a call may come again whose database was exchanged before it asked anything.
+const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// What a statement is given.
 pub(crate) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -149,7 +153,7 @@ impl Db {
             return Ok(connection);
         }
         let text = format!("{verb}: the database is another one, or was started anew; try again");
-        Err(Error::new(Code::Unavailable, text))
+        Err(Error::new(Code::Unavailable, text).retry_after(AT_ONCE))
     }
 
     /// Changes when the database becomes another one, or is started anew. What was remembered of
