@@ -28,7 +28,7 @@ use crate::now::span;
 use crate::store::Inner;
 use crate::workers;
 use due::{AHEAD, Begun, Due, Floors};
-use time::{GAP, Moment, Seen, TOLERANCE, Time, Watch};
+use time::{GAP, Moment, STANDS, Seen, TOLERANCE, Time, Watch};
 
 pub(crate) use forget::{Removal, remove};
 
@@ -53,8 +53,8 @@ struct Memory {
     /// Of which database the rest is remembered; see [`crate::db::Db::era`].
     era: u64,
     watch: Option<Watch>,
-    /// When the first of the sweeps began that have failed since the last one that did not.
-    failing: Option<Duration>,
+    /// Whether the last sweep failed.
+    failing: bool,
     floors: Floors,
     /// Queues that complete many tasks: looks at each since the last one from the beginning.
     busy: HashMap<i32, u32>,
@@ -155,10 +155,7 @@ async fn slice(inner: &Arc<Inner>, budget: usize, all: bool) -> Result<Swept> {
     let adds_up = all && (memory.busy.is_empty() || memory.added_up_at.is_none_or(is_time));
     let slice = Slice { inner, memory: &mut memory, began, begun, adds_up, left: budget, done };
     let swept = slice.run(all).await;
-    memory.failing = match &swept {
-        Ok(_) => None,
-        Err(_) => Some(memory.failing.unwrap_or(began)),
-    };
+    memory.failing = swept.is_err();
     swept
 }
 
@@ -200,6 +197,7 @@ impl Slice<'_> {
         loop {
             let (clock, node, remembered) =
                 (&self.inner.clock, &self.inner.node, self.memory.watch);
+            let failed = self.memory.failing;
             let Begun { wake, expires, deadline, kept, gone } = self.begun;
             let adds_up = self.adds_up;
             let before = clock.monotonic();
@@ -209,12 +207,15 @@ impl Slice<'_> {
                 let (row, ()) = try_join!(biased; tx.one(sql!("sweep_due"), floors), tx.commit())?;
                 let moment = Moment { before, after: clock.monotonic() };
                 let seen = Seen::read(&row)?;
-                let watch = remembered.unwrap_or_else(|| Watch::start(&seen, moment));
-                let (time, watch) = watch.look(&seen, moment);
-                Ok((seen, Due::read(&row, time)?, watch, moment))
+                let (time, watch) = match remembered {
+                    _ if failed => Watch::resume(&seen, moment),
+                    Some(watch) => watch.look(&seen, moment),
+                    None => Watch::start(&seen, moment).look(&seen, moment),
+                };
+                Ok((seen, Due::read(&row, time)?, watch))
             };
-            let (seen, due, watch, moment) = self.inner.db.read("sweep", look).await?;
-            let kept = self.keep_time(&seen, &due, moment.after).await?;
+            let (seen, due, watch) = self.inner.db.read("sweep", look).await?;
+            let kept = self.keep_time(&seen, &due).await?;
             if kept {
                 self.memory.watch = Some(watch);
             }
@@ -228,13 +229,11 @@ impl Slice<'_> {
 
     /// Writes the time down, if it has to be, and that this node is there. `false` if another sweep
     /// has seen a jump of the calendar meanwhile: then look again.
-    async fn keep_time(&self, seen: &Seen, due: &Due, now: Duration) -> Result<bool> {
+    async fn keep_time(&self, seen: &Seen, due: &Due) -> Result<bool> {
         let Time { wall, slip, leases } = due.time;
         let silent = |at: i64| leases.saturating_sub(at) >= NODE_HEARD_EVERY;
-        let since = self.memory.failing.unwrap_or(self.began);
-        // Nobody has swept for long, and not because nobody tried.
-        let unswept = leases.saturating_sub(seen.leases);
-        let away = unswept > GAP && span(now.saturating_sub(since)) > GAP;
+        // Nobody could sweep, and so nobody could renew.
+        let away = self.memory.failing && leases - seen.leases >= STANDS;
         if !due.time.is_news(seen) && !due.heard_at.is_none_or(silent) && !away {
             return Ok(true);
         }

@@ -18,6 +18,9 @@ use crate::db::Failed;
 pub(super) const TOLERANCE: i64 = 1_000;
 /// After this long without a sweep there was nobody to renew a lease.
 pub(super) const GAP: i64 = 5_000;
+/// So far the time of leases goes beyond what the last sweep left, and no further: see the view
+/// `now`.
+pub(super) const STANDS: i64 = 2_000;
 /// The time of leases is written this often.
 const WRITTEN_EVERY: i64 = 500;
 
@@ -88,6 +91,14 @@ impl Watch {
         Self { told: seen.told(), moment }
     }
 
+    /// What time it is after sweeps have failed. The time of leases stood still meanwhile, and what
+    /// was leased before this look counts on that: it goes on from where it stood, and never jumps.
+    pub fn resume(seen: &Seen, moment: Moment) -> (Time, Self) {
+        let leases = seen.told().clamp(seen.leases, seen.leases + STANDS);
+        let time = Time { wall: seen.clock.max(seen.wall), slip: seen.clock - leases, leases };
+        (time, Self { told: leases, moment })
+    }
+
     /// What time it is, and what is remembered until the next look.
     pub fn look(&self, seen: &Seen, moment: Moment) -> (Time, Self) {
         let passed = |from: Duration, to: Duration| signed(millis(to.saturating_sub(from)));
@@ -151,6 +162,18 @@ mod tests {
             assert_eq!(time.leases, HOUR + 5_000);
             let passes = if jump > 0 { 3_000 } else { 1_500 };
             assert_eq!(time.wall, wall + passes, "behind the calendar it goes at half speed");
+        }
+    }
+
+    #[test]
+    fn after_an_outage_the_time_of_leases_goes_on_from_where_it_stood() {
+        let (seen, _) = start();
+        for (passed, stands) in [(900, 900), (4_400, STANDS), (HOUR, STANDS), (-HOUR, 0)] {
+            let later = Seen { clock: seen.clock + passed, ..seen };
+            let (time, watch) = Watch::resume(&later, at(4));
+            assert_eq!(time.leases, HOUR + stands, "after {passed}");
+            let next = watch.look(&after(time, later.clock + 1_000), at(5)).0;
+            assert_eq!(next.leases, HOUR + stands + 1_000, "I11: it jumps after {passed}");
         }
     }
 
