@@ -4,7 +4,7 @@
 /// What each key holds; the order is that of `prelude.lua`.
 const NAMES: [&str; 20] = [
     "meta", "task", "body", "extra", "ready", "due", "lease", "expire", "age", "done", "keep",
-    "held", "queue", "key", "gone", "worker", "heard", "holds", "todo", "node",
+    "held", "queue", "key", "gone", "worker", "heard", "holds", "jobs", "node",
 ];
 
 /// The keys of a shard.

@@ -4,7 +4,8 @@
 //! Leases must not follow a calendar that jumps, and must not run out while no server is there to
 //! renew them. So a server compares what the database's clock has done since its last sweep with
 //! what its own monotonic clock has; what differs is a jump, and goes into `meta.slip`. Between
-//! sweeps the time of leases goes two seconds at most (see the view `now`).
+//! sweeps the time of leases goes two seconds at most (see the view `now`); where it stood still
+//! because sweeps failed, it goes on from there.
 
 use std::time::Duration;
 

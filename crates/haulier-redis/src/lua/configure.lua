@@ -20,6 +20,6 @@ if changes then
   touch_queue(q)
   woken[q.name] = true
   -- Sweeps say anew, in slices, how long each finished task is kept.
-  if retains then call('HSET', TODO, 'r' .. q.name, '', 'o' .. q.name, '') end
+  if retains then call('HSET', JOBS, 'r' .. q.name, '', 'o' .. q.name, '') end
 end
 return finish({ q.paused, q.concurrency, q.max_tasks, q.retain })

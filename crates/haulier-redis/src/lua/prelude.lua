@@ -6,7 +6,7 @@
 -- only (`become`). Strings are never compared by `<`: Redis compares them by its locale.
 
 local META, TASK, BODY, EXTRA, READY, DUE, LEASE, EXPIRE, AGE, DONE, KEEP, HELD, QUEUE, KEY, GONE,
-    WORKER, HEARD, HOLDS, TODO, NODE = unpack(KEYS)
+    WORKER, HEARD, HOLDS, JOBS, NODE = unpack(KEYS)
 local call, pack, floor, byte, sub = redis.call, cmsgpack.pack, math.floor, string.byte, string.sub
 local args = cmsgpack.unpack(ARGV[2])
 
@@ -482,7 +482,7 @@ local function flush_queues()
     set[#set + 1] = pack({ q.paused, q.concurrency, q.max_tasks, q.retain, q.n, q.accepted,
       q.removed, q.finished, q.served })
     if q.crowded then
-      call('HSET', TODO, 'o' .. q.name, '')
+      call('HSET', JOBS, 'o' .. q.name, '')
       q.crowded = nil
     end
   end

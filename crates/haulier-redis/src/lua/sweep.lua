@@ -27,7 +27,7 @@ end
 -- Finished tasks of a queue whose settings have changed are kept for another time. True: that is
 -- not done with.
 local function say_anew()
-  local jobs = call('HGETALL', TODO)
+  local jobs = call('HGETALL', JOBS)
   for at = 1, #jobs, 2 do
     if byte(jobs[at]) == 114 then
       local name, cursor = sub(jobs[at], 2), jobs[at + 1]
@@ -43,9 +43,9 @@ local function say_anew()
         flush()
         left = left - #members
         from = '(' .. members[#members]
-        call('HSET', TODO, jobs[at], members[#members])
+        call('HSET', JOBS, jobs[at], members[#members])
       end
-      call('HDEL', TODO, jobs[at])
+      call('HDEL', JOBS, jobs[at])
     end
   end
   return false
@@ -59,7 +59,7 @@ local function let_go_of_keys()
     local t = task(id)
     if t and t.state == COMPLETED then
       place_again({ id })
-      call('HSET', TODO, 'o' .. t.queue, '')
+      call('HSET', JOBS, 'o' .. t.queue, '')
     else
       call('ZREM', HELD, id)
     end
@@ -84,7 +84,7 @@ end
 
 -- Completed tasks beyond the number that their queue keeps, oldest first.
 local function thin_out()
-  local jobs = call('HKEYS', TODO)
+  local jobs = call('HKEYS', JOBS)
   for _, job in ipairs(jobs) do
     if byte(job) == 111 then
       local name = sub(job, 2)
@@ -100,7 +100,7 @@ local function thin_out()
         prune(ids)
         if #ids < excess and left <= 0 then return true end
       end
-      call('HDEL', TODO, job)
+      call('HDEL', JOBS, job)
     end
   end
   return false
