@@ -28,7 +28,7 @@ use crate::now::span;
 use crate::store::Inner;
 use crate::workers;
 use due::{AHEAD, Begun, Due, Floors};
-use time::{GAP, Moment, STANDS, Seen, TOLERANCE, Time, Watch};
+use time::{GAP, Moment, Seen, TOLERANCE, Time, Watch};
 
 pub(crate) use forget::{Removal, remove};
 
@@ -197,7 +197,6 @@ impl Slice<'_> {
         loop {
             let (clock, node, remembered) =
                 (&self.inner.clock, &self.inner.node, self.memory.watch);
-            let failed = self.memory.failing;
             let Begun { wake, expires, deadline, kept, gone } = self.begun;
             let adds_up = self.adds_up;
             let before = clock.monotonic();
@@ -207,11 +206,8 @@ impl Slice<'_> {
                 let (row, ()) = try_join!(biased; tx.one(sql!("sweep_due"), floors), tx.commit())?;
                 let moment = Moment { before, after: clock.monotonic() };
                 let seen = Seen::read(&row)?;
-                let (time, watch) = match remembered {
-                    _ if failed => Watch::resume(&seen, moment),
-                    Some(watch) => watch.look(&seen, moment),
-                    None => Watch::start(&seen, moment).look(&seen, moment),
-                };
+                let watch = remembered.unwrap_or_else(|| Watch::start(&seen, moment));
+                let (time, watch) = watch.look(&seen, moment);
                 Ok((seen, Due::read(&row, time)?, watch))
             };
             let (seen, due, watch) = self.inner.db.read("sweep", look).await?;
@@ -230,10 +226,10 @@ impl Slice<'_> {
     /// Writes the time down, if it has to be, and that this node is there. `false` if another sweep
     /// has seen a jump of the calendar meanwhile: then look again.
     async fn keep_time(&self, seen: &Seen, due: &Due) -> Result<bool> {
-        let Time { wall, slip, leases } = due.time;
+        let Time { wall, slip, leases, stood } = due.time;
         let silent = |at: i64| leases.saturating_sub(at) >= NODE_HEARD_EVERY;
-        // Nobody could sweep, and so nobody could renew.
-        let away = self.memory.failing && leases - seen.leases >= STANDS;
+        // Nobody could sweep, and so nobody could renew. A sweep may take its time.
+        let away = stood > if self.memory.failing { 0 } else { GAP };
         if !due.time.is_news(seen) && !due.heard_at.is_none_or(silent) && !away {
             return Ok(true);
         }

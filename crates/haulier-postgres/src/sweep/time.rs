@@ -4,8 +4,9 @@
 //! Leases must not follow a calendar that jumps, and must not run out while no server is there to
 //! renew them. So a server compares what the database's clock has done since its last sweep with
 //! what its own monotonic clock has; what differs is a jump, and goes into `meta.slip`. Between
-//! sweeps the time of leases goes two seconds at most (see the view `now`); where it stood still
-//! because sweeps failed, it goes on from there.
+//! sweeps the time of leases goes two seconds at most (see the view `now`); where it stood still,
+//! because sweeps failed or every server was frozen, it goes on from there: what was leased since
+//! counts on that.
 
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ pub(super) const TOLERANCE: i64 = 1_000;
 pub(super) const GAP: i64 = 5_000;
 /// So far the time of leases goes beyond what the last sweep left, and no further: see the view
 /// `now`.
-pub(super) const STANDS: i64 = 2_000;
+const STANDS: i64 = 2_000;
 /// The time of leases is written this often.
 const WRITTEN_EVERY: i64 = 500;
 
@@ -68,6 +69,7 @@ pub(super) struct Moment {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Watch {
     told: i64,
+    slip: i64,
     moment: Moment,
 }
 
@@ -77,6 +79,8 @@ pub(super) struct Time {
     pub wall: i64,
     pub slip: i64,
     pub leases: i64,
+    /// How long the time of leases stood still before this.
+    pub stood: i64,
 }
 
 impl Time {
@@ -89,34 +93,38 @@ impl Time {
 impl Watch {
     /// Begins to watch.
     pub fn start(seen: &Seen, moment: Moment) -> Self {
-        Self { told: seen.told(), moment }
-    }
-
-    /// What time it is after sweeps have failed. The time of leases stood still meanwhile, and what
-    /// was leased before this look counts on that: it goes on from where it stood, and never jumps.
-    pub fn resume(seen: &Seen, moment: Moment) -> (Time, Self) {
-        let leases = seen.told().clamp(seen.leases, seen.leases + STANDS);
-        let time = Time { wall: seen.clock.max(seen.wall), slip: seen.clock - leases, leases };
-        (time, Self { told: leases, moment })
+        Self { told: seen.told(), slip: seen.slip, moment }
     }
 
     /// What time it is, and what is remembered until the next look.
     pub fn look(&self, seen: &Seen, moment: Moment) -> (Time, Self) {
+        let jump = self.jump(seen, moment);
+        if jump != 0 {
+            sometimes("clock held back");
+        }
+        let told = seen.told() - jump;
+        let leases = told.clamp(seen.leases, seen.leases + STANDS);
+        let stood = (told - leases).max(0);
+        // Since the calendar went back nobody was shown more than what the last sweep left; from
+        // now on `wall` crawls on, until the calendar has caught up.
+        let crawled = if jump == 0 { (leases - seen.leases) / 2 } else { 0 };
+        let wall = seen.clock.max(seen.wall + crawled);
+        let slip = seen.slip + jump + stood;
+        let watch = Self { told: seen.clock - slip, slip, moment };
+        (Time { wall, slip, leases, stood }, watch)
+    }
+
+    /// By how much the calendar has jumped since the last look, if it has.
+    fn jump(&self, seen: &Seen, moment: Moment) -> i64 {
+        if seen.slip != self.slip {
+            // Another server has mended the time; it told what was to be told.
+            return 0;
+        }
         let passed = |from: Duration, to: Duration| signed(millis(to.saturating_sub(from)));
         let least = self.told + passed(self.moment.after, moment.before);
         let most = self.told + passed(self.moment.before, moment.after);
         let honest = (least - TOLERANCE..=most + TOLERANCE).contains(&seen.told());
-        if !honest {
-            sometimes("clock held back");
-        }
-        let slip = if honest { seen.slip } else { seen.clock - least };
-        let told = seen.clock - slip;
-        let leases = told.max(seen.leases);
-        // Since the calendar went back nobody was shown more than what the last sweep left; from
-        // now on `wall` crawls on, until the calendar has caught up.
-        let crawled = if honest { (leases - seen.leases) / 2 } else { 0 };
-        let wall = seen.clock.max(seen.wall + crawled);
-        (Time { wall, slip, leases }, Self { told, moment })
+        if honest { 0 } else { seen.told() - least }
     }
 }
 
@@ -145,10 +153,12 @@ mod tests {
     }
 
     #[test]
-    fn time_that_really_passed_is_counted_however_long_nobody_swept() {
+    fn time_that_passed_while_others_swept_is_counted_however_long_it_was() {
         let (seen, watch) = start();
-        let (time, _) = watch.look(&Seen { clock: 12 * HOUR, ..seen }, at(7_200));
-        assert_eq!(time, Time { wall: 12 * HOUR, slip: 9 * HOUR, leases: 3 * HOUR });
+        let swept = Seen { clock: 12 * HOUR, leases: 3 * HOUR - 400, ..seen };
+        let (time, _) = watch.look(&swept, at(7_200));
+        let expected = Time { wall: 12 * HOUR, slip: 9 * HOUR, leases: 3 * HOUR, stood: 0 };
+        assert_eq!(time, expected);
     }
 
     #[test]
@@ -158,24 +168,37 @@ mod tests {
             let jumped = Seen { clock: seen.clock + 2_000 + jump, ..seen };
             let (time, watch) = watch.look(&jumped, at(2));
             assert_eq!((time.leases, time.wall), (HOUR + 2_000, wall), "a jump of {jump}");
-            let later = after(time, jumped.clock + 3_000);
-            let time = watch.look(&later, at(5)).0;
-            assert_eq!(time.leases, HOUR + 5_000);
-            let passes = if jump > 0 { 3_000 } else { 1_500 };
+            let later = after(time, jumped.clock + 2_000);
+            let time = watch.look(&later, at(4)).0;
+            assert_eq!((time.leases, time.stood), (HOUR + 4_000, 0));
+            let passes = if jump > 0 { 2_000 } else { 1_000 };
             assert_eq!(time.wall, wall + passes, "behind the calendar it goes at half speed");
         }
     }
 
     #[test]
-    fn after_an_outage_the_time_of_leases_goes_on_from_where_it_stood() {
-        let (seen, _) = start();
-        for (passed, stands) in [(900, 900), (4_400, STANDS), (HOUR, STANDS), (-HOUR, 0)] {
+    fn where_nobody_swept_the_time_of_leases_goes_on_from_where_it_stood() {
+        // The monotonic clock may have stood still too: that of a machine that was asleep does.
+        for (passed, shown) in [(900, 0), (4_400, 4), (HOUR, 3_600), (HOUR, 0), (-HOUR, 4)] {
+            let (seen, watch) = start();
             let later = Seen { clock: seen.clock + passed, ..seen };
-            let (time, watch) = Watch::resume(&later, at(4));
-            assert_eq!(time.leases, HOUR + stands, "after {passed}");
-            let next = watch.look(&after(time, later.clock + 1_000), at(5)).0;
-            assert_eq!(next.leases, HOUR + stands + 1_000, "I11: it jumps after {passed}");
+            let (time, watch) = watch.look(&later, at(shown));
+            let stands = HOUR..=HOUR + STANDS;
+            assert!(stands.contains(&time.leases), "after {passed}: {}", time.leases - HOUR);
+            let next = watch.look(&after(time, later.clock + 1_000), at(shown + 1)).0;
+            assert_eq!(next.leases, time.leases + 1_000, "I11: it jumps after {passed}");
         }
+    }
+
+    #[test]
+    fn whoever_looks_second_after_the_time_stood_does_not_undo_it() {
+        let (seen, one) = start();
+        let other = one;
+        let later = Seen { clock: seen.clock + HOUR, ..seen };
+        let (time, _) = one.look(&later, at(3_600));
+        assert_eq!((time.leases, time.stood), (HOUR + STANDS, HOUR - STANDS));
+        let next = other.look(&after(time, later.clock + 100), at(3_600)).0;
+        assert_eq!((next.leases, next.stood), (HOUR + STANDS + 100, 0), "I11");
     }
 
     #[test]
@@ -191,7 +214,8 @@ mod tests {
         let (seen, watch) = start();
         let slow = Moment { before: Duration::from_secs(1), after: Duration::from_secs(61) };
         for read_after in [1_000, 30_000, 61_000] {
-            let late = Seen { clock: seen.clock + read_after, ..seen };
+            let clock = seen.clock + read_after;
+            let late = Seen { clock, leases: seen.leases + read_after - 500, ..seen };
             assert_eq!(watch.look(&late, slow).0.slip, seen.slip, "read after {read_after}");
         }
     }
@@ -199,7 +223,8 @@ mod tests {
     #[test]
     fn a_clock_that_is_a_little_fast_is_followed() {
         let (seen, watch) = start();
-        let (time, _) = watch.look(&Seen { clock: seen.clock + 10_900, ..seen }, at(10));
-        assert_eq!(time.slip, seen.slip);
+        let (clock, leases) = (seen.clock + 10_900, seen.leases + 9_900);
+        let (time, _) = watch.look(&Seen { clock, leases, ..seen }, at(10));
+        assert_eq!((time.slip, time.leases), (seen.slip, HOUR + 10_900));
     }
 }

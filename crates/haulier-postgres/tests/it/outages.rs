@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::future::Future as _;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use haulier_conformance::prelude::{
@@ -69,15 +71,20 @@ async fn whoever_waits_at_a_store_that_is_closed_is_told_so_although_the_databas
     let asking = wait_at(&two.far, "asking", Duration::ZERO);
     eventually("its claim is out", async || two.proxy.swallowed() > 0).await;
     let far = two.far.clone();
-    let closing = tokio::spawn(async move { far.close().await });
+    let mut closing = Box::pin(async move { far.close().await });
+    // From its first step on it counts the time that it gives whatever runs beside it.
+    assert!(closing.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let closing = tokio::spawn(closing);
+    // Well before the wait would have ended with nothing.
+    two.clock.advance(limits::WAIT_MAX / 3);
+    for call in [waiting, asking] {
+        assert_eq!(answer(call).await.unwrap_err().code(), Code::Unavailable);
+    }
     eventually("it is closed", async || {
         two.clock.advance(Duration::from_secs(1));
         closing.is_finished()
     })
     .await;
-    for call in [waiting, asking] {
-        assert_eq!(answer(call).await.unwrap_err().code(), Code::Unavailable);
-    }
     assert!(closing.await.unwrap().is_err(), "the others are not told that it is gone");
 }
 

@@ -37,8 +37,14 @@ impl Two {
         Self { clock, hand, options, one, other }
     }
 
-    /// Lets time pass, and nobody sweeps.
+    /// Lets time pass; these two do not sweep, but somebody does.
     async fn pass(&self, by: Duration) {
+        self.hand.pass(by).await;
+        self.clock.advance(by);
+    }
+
+    /// Lets time pass, and nobody sweeps.
+    async fn stand(&self, by: Duration) {
         self.hand.set(by).await;
         self.clock.advance(by);
     }
@@ -215,7 +221,7 @@ async fn time_without_any_server_takes_no_lease_away() {
     two.elapse(TTL.saturating_sub(SECOND)).await;
     two.one.close().await.must();
     two.other.close().await.must();
-    two.pass(Duration::from_mins(2)).await;
+    two.stand(Duration::from_mins(2)).await;
     let store = PgStore::open(two.options.clone()).await.must();
     sweep_all(&store).await;
     let view = see(&store, id).await;
@@ -224,6 +230,33 @@ async fn time_without_any_server_takes_no_lease_away() {
     assert_eq!(beat(&store, &held).await, Held::Yes);
     two.pass(TTL).await;
     assert_eq!(sweep_all(&store).await.lost, 1, "L2");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_were_frozen_take_no_lease_away_however_they_wake() {
+    for (frozen, left) in [(4 * SECOND, TTL.saturating_sub(3 * SECOND)), (10 * TTL, TTL)] {
+        let two = Two::fresh().await;
+        let early = only(put(&two.one, vec![task()]).await);
+        take(&two.one, 1).await;
+        two.elapse(SECOND).await;
+        two.stand(frozen).await;
+        // It leases before it sweeps.
+        let late = only(put(&two.one, vec![task()]).await);
+        take(&two.one, 1).await;
+        for store in [&two.one, &two.other, &two.one] {
+            assert_eq!(sweep_all(store).await.lost, 0, "I11: frozen for {frozen:?}");
+            for (id, left) in [(early, left), (late, TTL)] {
+                let expires_in = see(store, id).await.lease.must().expires_in;
+                assert!(expires_in >= left, "I11: {expires_in:?} of {left:?} after {frozen:?}");
+            }
+        }
+        two.elapse(TTL.saturating_sub(ms(1))).await;
+        assert_eq!(see(&two.other, late).await.state(), State::Running, "I11");
+        two.elapse(ms(1)).await;
+        for id in [early, late] {
+            assert_eq!(see(&two.other, id).await.state(), State::Available, "L2");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
