@@ -351,9 +351,12 @@ impl Runner {
         news.ready.sort_unstable();
         news.ready.dedup();
         for queue in news.ready {
-            if self.engine.has_ready(queue) {
+            // So many tasks are handed out at once, and no more.
+            while self.engine.has_ready(queue) {
                 let waiting = self.waiters.for_queue(queue);
-                self.serve_leases(now, &waiting)?;
+                if !self.serve_leases(now, &waiting)? {
+                    break;
+                }
             }
         }
         for id in news.finished {
@@ -367,7 +370,8 @@ impl Runner {
         Ok(())
     }
 
-    fn serve_leases(&mut self, now: Now, waiting: &[u64]) -> Result<(), Fatal> {
+    /// Whether anybody got anything.
+    fn serve_leases(&mut self, now: Now, waiting: &[u64]) -> Result<bool, Fatal> {
         let mut wants: Vec<Want> = Vec::new();
         let mut owners: Vec<(u64, usize)> = Vec::new();
         for number in waiting {
@@ -377,22 +381,24 @@ impl Runner {
             }
         }
         if wants.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let bytes = cost::leases(wants.iter().map(|want| want.max), self.engine.task_count());
         if !self.log.reserve(bytes + 1_024)? {
-            return Ok(());
+            return Ok(false);
         }
+        let mut got = false;
         let mut granted = self.engine.share(now, &wants, &mut self.log.tail).into_iter();
         for (number, count) in owners {
             let its: Vec<Vec<Granted>> = granted.by_ref().take(count).collect();
             if its.iter().any(|leases| !leases.is_empty())
                 && let Some(waiter) = self.waiters.remove(number)
             {
+                got = true;
                 self.hold_leases(waiter.reply, its);
             }
         }
-        Ok(())
+        Ok(got)
     }
 
     fn serve_get(&mut self, now: Now, number: u64) -> Result<(), Fatal> {

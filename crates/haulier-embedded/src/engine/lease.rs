@@ -25,6 +25,10 @@ use crate::record::{Change, Happened};
 /// Most leases that one call gets, so that what it writes is bounded; the caller asks again.
 pub const LEASES_MAX: usize = limits::ITEMS_MAX;
 
+/// When the tasks of one call have as many bytes, it gets no more of them, so that what is read for
+/// it is bounded, too; the caller asks again.
+const LEASES_BYTES_MAX: u64 = 4 * limits::FRAME_BYTES_MAX as u64;
+
 /// What a lease may be held back for without getting that time back. Less than any ttl.
 const HELD_BACK_MAX: Duration = Duration::from_millis(25);
 
@@ -134,12 +138,14 @@ impl Engine {
     pub fn share(&mut self, now: Now, wants: &[Want], records: &mut Tail) -> Vec<Vec<Granted>> {
         let mut asking: Vec<Asking> = wants.iter().map(|want| self.ask(now, want)).collect();
         let mut turns = Turns::new(&asking);
-        let mut budget = LEASES_MAX;
+        let (mut budget, mut bytes) = (LEASES_MAX, 0);
         while budget > 0
+            && bytes < LEASES_BYTES_MAX
             && let Some((last_grant, at, seat)) = turns.next()
         {
             let one = &mut asking[at];
             if let Some((slot, from)) = self.pick(one) {
+                bytes += u64::from(self.index[slot].definition().len);
                 self.serve_one(now, one, slot, from, records);
                 turns.wait(seat, self.grants);
                 budget -= 1;

@@ -5,6 +5,7 @@ mod hints;
 mod keep;
 mod limits;
 mod rig;
+mod waiting;
 
 mod plain {
     use crate::rig::PlainRig;
