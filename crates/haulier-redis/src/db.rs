@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::error::{Fatal, is_busy, is_gone, translate};
 use crate::keys::Keys;
 use crate::options::Options;
-use crate::pack::{Pack, Value};
+use crate::pack::{Pack, Value, misread};
 use crate::script::Script;
 
 /// How long one attempt to connect may take.
@@ -76,8 +76,29 @@ impl Db {
 
     /// Calls a script and reads what it answers.
     pub async fn call(&self, script: &Script, args: Pack) -> Result<Value> {
-        let answer: Vec<u8> = self.invoke(script, &[self.time(), args.into_bytes()]).await?;
-        Value::read(Bytes::from(answer))
+        self.call_with(script, args, Vec::new()).await.map(|(answer, _)| answer)
+    }
+
+    /// Calls a script with more arguments, and reads its answer with what follows that.
+    pub async fn call_with(
+        &self,
+        script: &Script,
+        args: Pack,
+        more: Vec<Vec<u8>>,
+    ) -> Result<(Value, Vec<Bytes>)> {
+        let mut all = vec![self.time(), args.into_bytes()];
+        all.extend(more);
+        let answer = match self.invoke(script, &all).await? {
+            redis::Value::Array(parts) => parts,
+            part => vec![part],
+        };
+        let bytes = |part| match part {
+            redis::Value::BulkString(bytes) => Ok(Bytes::from(bytes)),
+            _ => Err(misread()),
+        };
+        let mut parts = answer.into_iter().map(bytes);
+        let first = Value::read(parts.next().ok_or_else(misread)??)?;
+        Ok((first, parts.collect::<Result<_>>()?))
     }
 
     /// Calls a script with plain arguments.

@@ -1,15 +1,20 @@
 //! Handing tasks over: what can be checked here is checked here, the rest in the script, in the
 //! order of the batch.
 
+use bytes::Bytes;
 use haulier_core::{
-    Code, Enqueued, NewTask, QueueName, Refusal, Result, Start, State, TaskId, Until, limits,
+    Code, Enqueued, NewTask, QueueName, Refusal, Result, Start, State, TaskId, limits,
 };
 
-use crate::about::{About, conflict_number, maybe_span, span};
+use crate::about::{conflict_number, maybe_span, span};
 use crate::db::whole;
+use crate::definition::{self, is_apart, is_plain_now, state as state_of};
 use crate::pack::{Pack, Value, misread};
 use crate::script;
 use crate::store::Inner;
+
+/// What stands for an answer that is more than a state.
+const OTHER: u8 = b'?';
 
 /// Stores tasks, or says why not.
 pub(crate) async fn enqueue(inner: &Inner, tasks: Vec<NewTask>) -> Result<Vec<Enqueued>> {
@@ -21,43 +26,63 @@ pub(crate) async fn enqueue(inner: &Inner, tasks: Vec<NewTask>) -> Result<Vec<En
         .filter(|(_, refused)| refused.is_none())
         .map(|(task, _)| task)
         .collect();
-    let mut answers = Vec::new();
+    let (mut codes, mut others) = (Bytes::new(), Vec::new());
     if !asked.is_empty() {
-        let mut args = Pack::new();
-        args.list(&asked, |args, task| write(args, task));
-        answers = inner.write(&script::ENQUEUE, args).await?.list()?;
+        let (args, tasks) = write(&asked);
+        let (answer, _) = inner.write_with(&script::ENQUEUE, args, tasks).await?;
+        let [all, rest] = answer.tuple()?;
+        (codes, others) = (all.bytes()?, rest.list()?);
     }
-    if answers.len() != asked.len() {
+    if codes.len() != asked.len() {
         return Err(misread());
     }
-    let mut answers = answers.into_iter();
-    let answer = |(task, refused): (&NewTask, Option<Refusal>)| match refused {
-        Some(refusal) => Ok(Enqueued::Refused(refusal)),
-        None => read(inner, task, answers.next().ok_or_else(misread)?),
+    let (mut codes, mut others) = (codes.iter(), others.into_iter());
+    let durability = inner.durability;
+    let answer = |(task, refused): (&NewTask, Option<Refusal>)| {
+        if let Some(refusal) = refused {
+            return Ok(Enqueued::Refused(refusal));
+        }
+        match *codes.next().ok_or_else(misread)? {
+            OTHER => read(inner, task, others.next().ok_or_else(misread)?),
+            code => Ok(Enqueued::Inserted { id: task.id, state: state_of(code)?, durability }),
+        }
     };
     tasks.iter().zip(refused).map(answer).collect()
 }
 
-fn write(args: &mut Pack, new: &NewTask) {
-    let (start, at) = match new.start {
+/// The arguments: runs of tasks, and an id and a definition of each.
+fn write(tasks: &[&NewTask]) -> (Pack, Vec<Vec<u8>>) {
+    let runs: Vec<&[&NewTask]> = tasks.chunk_by(|a, b| are_alike(a, b)).collect();
+    let mut args = Pack::new();
+    args.list(runs, write_run);
+    let parts = |task: &&NewTask| [task.id.to_bytes().to_vec(), definition::write(task)];
+    (args, tasks.iter().flat_map(parts).collect())
+}
+
+/// Whether scripts need not tell these two apart.
+fn are_alike(a: &NewTask, b: &NewTask) -> bool {
+    let is_same_line = a.priority == b.priority && a.queue == b.queue && a.kind == b.kind;
+    is_same_line && is_plain_now(a) && is_plain_now(b)
+}
+
+fn write_run(args: &mut Pack, run: &[&NewTask]) {
+    let Some(first) = run.first() else { return };
+    if is_plain_now(first) {
+        // Where it stands in `ready`: see `places` in the prelude.
+        let rank = char::from(b'9' - first.priority.get());
+        let line = format!("{}\0{}\0{rank}", first.queue, first.kind);
+        args.array(3).int(whole(run.len() as u64)).bytes(first.queue.as_str()).bytes(line);
+        return;
+    }
+    let (start, at) = match first.start {
         Start::Now => (0, 0),
         Start::After(delay) => (1, span(delay)),
         Start::At(at) => (2, whole(at.0)),
     };
-    args.array(16).bytes(new.id.to_bytes()).bytes(new.queue.as_str()).bytes(new.kind.as_str());
-    args.int(new.priority.get().into()).int(start).int(at);
-    args.int(new.policy.max_attempts.into()).int(span(new.policy.timeout));
-    args.int(maybe_span(new.policy.retain)).int(maybe_span(new.expires_in));
-    match &new.unique {
-        Some(unique) => {
-            args.bytes(&*unique.key).int(span(unique.window));
-            args.bool(unique.until == Until::Finish).int(conflict_number(unique.on_conflict));
-        }
-        None => {
-            args.bool(false).int(0).bool(false).int(0);
-        }
-    }
-    args.bytes(&new.payload.bytes).bytes(About::of(new).write());
+    let on_conflict = first.unique.as_ref().map(|unique| unique.on_conflict).unwrap_or_default();
+    args.array(6).int(1).int(start).int(at).int(maybe_span(first.expires_in));
+    args.int(conflict_number(on_conflict));
+    args.maybe(is_apart(first).then_some(&first.payload.bytes));
 }
 
 /// The state of that number.
@@ -77,7 +102,6 @@ fn read(inner: &Inner, task: &NewTask, answer: Value) -> Result<Enqueued> {
     let mut next = || parts.next().ok_or_else(misread);
     let refuse = |code, message| Ok(Enqueued::Refused(Refusal::new(code, message)));
     match next()?.int()? {
-        0 => Ok(Enqueued::Inserted { id: task.id, state: state(&next()?)?, durability }),
         1 => {
             let id = id(next()?)?;
             let number = next()?;

@@ -8,9 +8,9 @@ use haulier_core::{
     StateCounts, TaskId, TaskView, Timestamp, limits,
 };
 
-use crate::about::About;
 use crate::control::settings;
 use crate::db::whole;
+use crate::definition::Definition;
 use crate::enqueue::id;
 use crate::pack::{Pack, Value, misread};
 use crate::record::{Parts, Record};
@@ -65,6 +65,12 @@ async fn are_final(inner: &Inner, ids: &[TaskId]) -> Result<bool> {
     Ok(true)
 }
 
+/// A task, from its definition and its standing, if it has one.
+fn record(id: TaskId, definition: Value, standing: Value) -> Result<Record> {
+    let definition = Definition::read(id, definition.bytes()?)?;
+    Record::read(definition, standing.maybe().map(Value::bytes).transpose()?)
+}
+
 /// Tasks as they stand, and the calendar's time.
 async fn views(
     inner: &Inner,
@@ -82,16 +88,18 @@ async fn views(
     }
     let view = |(id, found): (&TaskId, Value)| {
         let Some(found) = found.maybe() else { return Ok(None) };
-        let [record, about, progress, checkpoints, payload, result, failures] = found.tuple()?;
+        let [definition, standing, payload, progress, checkpoints, result, failures] =
+            found.tuple()?;
         let parts = Parts {
             payload,
+            with_payload: include.payload,
             result,
             progress,
             checkpoints,
             checkpoint_values: include.checkpoints,
             failures,
         };
-        Record::read(record.bytes()?)?.view(*id, About::read(about)?, parts, now).map(Some)
+        record(*id, definition, standing)?.view(parts, now).map(Some)
     };
     let views = ids.iter().zip(found).map(view).collect::<Result<_>>()?;
     Ok((wall, views))
@@ -117,8 +125,8 @@ pub(crate) async fn list(inner: &Inner, filter: Filter, page: PageRequest) -> Re
         for (at, (place, candidate)) in chunk.into_iter().take(ask).enumerate() {
             examined += 1;
             below = place;
-            let Some((id, record, about)) = candidate else { continue };
-            if !filter.matches(&record.subject(&about), now) {
+            let Some((id, record)) = candidate else { continue };
+            if !filter.matches(&record.subject(), now) {
                 continue;
             }
             matching.push((below.clone(), id));
@@ -162,19 +170,19 @@ fn matches(filter: &Filter, view: &TaskView, now: Timestamp) -> bool {
 }
 
 /// A task's age and id, with what a filter looks at; nothing if it is gone.
-type Candidate = (Vec<u8>, Option<(TaskId, Record, About)>);
+type Candidate = (Vec<u8>, Option<(TaskId, Record)>);
 
 async fn chunk(inner: &Inner, below: &[u8], most: usize) -> Result<(Timestamp, Vec<Candidate>)> {
     let mut args = Pack::new();
     args.array(2).bytes(below).int(whole(most as u64));
     let [wall, found] = inner.read(&script::LIST, args).await?.tuple()?;
     let candidate = |value: Value| {
-        let [place, record, about] = value.tuple()?;
+        let [place, definition, standing] = value.tuple()?;
         let place = place.bytes()?;
         let task = id(Value::Bytes(place.slice(place.len().min(8)..)))?;
-        let record = record.maybe().map(|record| Record::read(record.bytes()?)).transpose()?;
-        let about = About::read(about)?;
-        Ok((place.to_vec(), record.map(|record| (task, record, about))))
+        let known = definition.maybe();
+        let record = known.map(|definition| record(task, definition, standing)).transpose()?;
+        Ok((place.to_vec(), record.map(|record| (task, record))))
     };
     let candidates = found.list()?.into_iter().map(candidate).collect::<Result<_>>()?;
     Ok((Timestamp(wall.count()?), candidates))

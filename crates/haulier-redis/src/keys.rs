@@ -2,9 +2,9 @@
 //! cluster moves a shard as a whole or refuses a call, and no script can see half of one.
 
 /// What each key holds; the order is that of `prelude.lua`.
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 21] = [
     "meta", "task", "body", "extra", "ready", "due", "lease", "expire", "age", "done", "keep",
-    "held", "queue", "key", "gone", "worker", "heard", "holds", "jobs", "node",
+    "held", "queue", "key", "gone", "worker", "heard", "holds", "jobs", "node", "stand",
 ];
 
 /// The keys of a shard.

@@ -1,15 +1,16 @@
 //! One claim: what is wanted, as the script reads it, and the leases that it gives.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use haulier_core::{
-    Epoch, Kind, Lease, LeaseKey, Payload, Policy, Priority, QueueName, Result, Task, Timestamp,
-    Want, limits,
-};
+use bytes::Bytes;
+use haulier_core::{Epoch, Lease, LeaseKey, Result, Want, limits};
 
-use crate::about::{About, read_checkpoints, read_maybe_span, read_span, span};
-use crate::enqueue::id;
+use crate::about::{read_checkpoints, span};
+use crate::definition::Definition;
+use crate::enqueue::id as id_of;
 use crate::pack::{Pack, Value, misread};
+use crate::record::Granted;
 use crate::script;
 use crate::store::Inner;
 
@@ -27,14 +28,31 @@ pub(crate) async fn lease<'a>(
             args.array(2).bytes(wanted.queue.as_str()).int(most(wanted.max));
         });
     });
-    let shares = inner.write(&script::LEASE, args).await?.list()?;
-    if shares.len() != wants.len() {
+    let (answer, leases) = inner.write_with(&script::LEASE, args, Vec::new()).await?;
+    let [counts, apart] = answer.tuple()?;
+    let counts: Vec<usize> = counts.list()?.iter().map(Value::count).collect::<Result<_>>()?;
+    if counts.len() != wants.len() || counts.iter().sum::<usize>() * PARTS != leases.len() {
         return Err(misread());
     }
-    let read_share = |(want, share): (&&Want, Value)| {
-        share.list()?.into_iter().map(|lease| read(want, lease)).collect()
+    let mut apart = read_apart(apart)?;
+    let mut leases = leases.chunks_exact(PARTS).enumerate();
+    let read_share = |(want, count): (&&Want, usize)| {
+        let share = leases.by_ref().take(count);
+        share.map(|(at, parts)| read(want, parts, apart.remove(&at))).collect()
     };
-    wants.iter().zip(shares).map(read_share).collect()
+    wants.iter().zip(counts).map(read_share).collect()
+}
+
+/// Id, standing and definition of a lease.
+const PARTS: usize = 3;
+
+/// What is kept apart of some leases, by their places: the payload, and checkpoints.
+fn read_apart(list: Value) -> Result<BTreeMap<usize, (Value, Value)>> {
+    let read = |one: Value| {
+        let [at, payload, checkpoints] = one.tuple()?;
+        Ok((at.count()?, (payload, checkpoints)))
+    };
+    list.list()?.into_iter().map(read).collect()
 }
 
 /// Nobody gets more at once.
@@ -55,33 +73,18 @@ pub(crate) fn write_epoch(args: &mut Pack, epoch: Epoch) {
     args.int(i64::try_from(low).unwrap_or_default());
 }
 
-fn read(want: &Want, lease: Value) -> Result<Lease> {
-    let parts = lease.list()?;
-    let mut parts = parts.into_iter();
-    let mut next = || parts.next().ok_or_else(misread);
-    let id = id(next()?)?;
-    let epoch = epoch(&next()?, &next()?)?;
-    let (attempt, losses) = (next()?.count()?, next()?.count()?);
-    let enqueued_at = Timestamp(next()?.count()?);
-    let queue = QueueName::new(next()?.text()?).map_err(|_| misread())?;
-    let kind = Kind::new(next()?.text()?).map_err(|_| misread())?;
-    let priority = Priority::new(next()?.count()?).map_err(|_| misread())?;
-    let (max_attempts, timeout) = (next()?.count()?, read_span(&next()?)?);
-    let retain = read_maybe_span(&next()?)?;
-    let bytes = next()?.bytes()?;
-    let about = About::read(next()?)?;
-    let checkpoints = read_checkpoints(next()?, true)?;
-    let task = Task {
-        id,
-        queue,
-        kind,
-        payload: Payload { bytes, content_type: about.content_type },
-        priority,
-        policy: Policy { max_attempts, backoff: about.backoff, timeout, retain },
-        expires_in: about.expires_in,
-        headers: about.headers,
-        labels: about.labels,
-    };
+fn read(want: &Want, parts: &[Bytes], apart: Option<(Value, Value)>) -> Result<Lease> {
+    let [id, standing, definition] = parts else { return Err(misread()) };
+    let id = id_of(Value::Bytes(id.clone()))?;
+    let Definition { mut task, enqueued_at, .. } = Definition::read(id, definition.clone())?;
+    let Granted { epoch, attempt, losses } = Granted::read(standing.clone())?;
+    let mut checkpoints = Vec::new();
+    if let Some((payload, steps)) = apart {
+        if let Some(payload) = payload.maybe() {
+            task.payload.bytes = payload.bytes()?;
+        }
+        checkpoints = read_checkpoints(steps, true)?;
+    }
     Ok(Lease {
         key: LeaseKey { task: id, epoch },
         task: Arc::new(task),

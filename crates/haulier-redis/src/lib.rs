@@ -11,7 +11,7 @@
 //! | `keys`, `script`, `pack` | what scripts are given: keys, code, arguments |
 //! | `db`, `error` | the connection, and what a failure means |
 //! | `options`, `check`, `node` | how a Redis is named, what it must be like, who serves it |
-//! | `about`, `record` | core's nouns as they are kept |
+//! | `definition`, `record`, `about`, `fields` | core's nouns as they are kept |
 //! | `enqueue`, `lease`, `beat`, `settle`, `control`, `sweep` | the verbs |
 //! | `claim/`, `notify/`, `workers` | who waits for what, and who is woken for it |
 //! | `inspect` | looking |
@@ -22,8 +22,10 @@ mod check;
 mod claim;
 mod control;
 mod db;
+mod definition;
 mod enqueue;
 mod error;
+mod fields;
 mod inspect;
 mod keys;
 mod lease;

@@ -1,4 +1,4 @@
-//! A task's record as scripts write it, and what is shown of it.
+//! Where a task stands, as scripts write it, and what is shown of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,32 +6,30 @@ use std::time::Duration;
 use bytes::Bytes;
 use haulier_core::filter::Subject;
 use haulier_core::{
-    DeadReason, Delivery, Ended, Epoch, Failure, Kind, LeaseView, Payload, Policy, Priority,
-    QueueName, Result, Standing, Task, TaskId, TaskView, Timestamp, Unique, Until, WorkerId,
+    DeadReason, Delivery, Ended, Epoch, Failure, LeaseView, Result, Standing, State, TaskView,
+    Timestamp, WorkerId,
 };
 
-use crate::about::{
-    About, read_checkpoints, read_failure, read_maybe_span, read_payload, read_progress, read_span,
-};
-use crate::enqueue::state;
+use crate::about::{read_checkpoints, read_failure, read_payload, read_progress};
+use crate::definition::{Definition, state};
+use crate::fields::{Fields, text};
 use crate::lease::epoch;
 use crate::pack::{Value, misread};
 
-/// What scripts keep of a task; the order is that of `encode` in `prelude.lua`.
+const CANCEL: u8 = 1;
+const STARTED: u8 = 2;
+const LATE: u8 = 4;
+const HAS_DELIVERY: u8 = 16;
+const HAS_GRANT: u8 = 32;
+
+/// A task as it stands; the order of a standing's fields is that of `STANDING` in `prelude.lua`.
 #[derive(Debug)]
 pub(crate) struct Record {
-    queue: QueueName,
-    kind: Kind,
-    priority: Priority,
+    definition: Definition,
     standing: Standing,
     epoch: Epoch,
-    enqueued_at: Timestamp,
     due_at: Timestamp,
     finished_at: Option<Timestamp>,
-    max_attempts: u32,
-    timeout: Duration,
-    retain: Option<Duration>,
-    unique: Option<Unique>,
     /// The holder, and when its lease ends.
     grant: Option<(WorkerId, u64)>,
     deliveries: Vec<Delivery>,
@@ -40,7 +38,10 @@ pub(crate) struct Record {
 /// The large parts of a task that were read along.
 #[derive(Debug)]
 pub(crate) struct Parts {
+    /// The payload, if it is kept apart and was asked for.
     pub payload: Value,
+    /// Whether the payload was asked for.
+    pub with_payload: bool,
     pub result: Value,
     pub progress: Value,
     pub checkpoints: Value,
@@ -48,114 +49,121 @@ pub(crate) struct Parts {
     pub failures: Value,
 }
 
-fn maybe_time(value: &Value) -> Result<Option<Timestamp>> {
-    match value.int()? {
-        -1 => Ok(None),
-        _ => Ok(Some(Timestamp(value.count()?))),
+/// What a new lease says of itself.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    pub epoch: Epoch,
+    pub attempt: u32,
+    pub losses: u32,
+}
+
+impl Granted {
+    /// Reads it from the standing.
+    pub fn read(standing: Bytes) -> Result<Self> {
+        let mut fields = Fields::of(standing);
+        // State, reason, flags, two of the newest delivery, two times, the order.
+        fields.bytes(29)?;
+        Ok(Self { epoch: Epoch(fields.long()?), attempt: fields.count()?, losses: fields.count()? })
     }
 }
 
-fn worker(value: &Value) -> Result<WorkerId> {
-    WorkerId::new(value.text()?).map_err(|_| misread())
+fn worker(name: &str) -> Result<WorkerId> {
+    WorkerId::new(name).map_err(|_| misread())
 }
 
 impl Record {
-    pub fn read(blob: Bytes) -> Result<Self> {
-        let parts = Value::read(blob)?.list()?;
-        let mut parts = parts.into_iter();
-        let mut next = || parts.next().ok_or_else(misread);
-        let queue = QueueName::new(next()?.text()?).map_err(|_| misread())?;
-        let kind = Kind::new(next()?.text()?).map_err(|_| misread())?;
-        let priority = Priority::new(next()?.count()?).map_err(|_| misread())?;
-        let state = state(&next()?)?;
-        let reason = match next()?.int()? {
+    /// Reads a task; without a standing it is as it was taken in.
+    pub fn read(definition: Definition, standing: Option<Bytes>) -> Result<Self> {
+        match standing {
+            Some(standing) => Self::read_standing(definition, standing),
+            None => Ok(Self {
+                standing: Standing::new(definition.state == State::Available),
+                epoch: Epoch(0),
+                due_at: definition.due_at,
+                finished_at: None,
+                grant: None,
+                deliveries: Vec::new(),
+                definition,
+            }),
+        }
+    }
+
+    fn read_standing(definition: Definition, bytes: Bytes) -> Result<Self> {
+        let mut fields = Fields::of(bytes);
+        let state = state(fields.byte()?)?;
+        let reason = match fields.small()? {
             -1 => None,
             number => Some(reason(number)?),
+        };
+        let flags = fields.byte()?;
+        let (how, _answer) = (fields.small()?, fields.small()?);
+        let finished_at = fields.maybe_long()?.map(Timestamp);
+        let ended_at = fields.maybe_long()?.map(Timestamp);
+        let _order = fields.long()?;
+        let epoch = Epoch(fields.long()?);
+        let (attempt, losses) = (fields.count()?, fields.count()?);
+        let _enqueued = fields.long()?;
+        let due_at = Timestamp(fields.long()?);
+        let _expires = fields.long()?;
+        let leased_at = Timestamp(fields.long()?);
+        let delivered_as = fields.count()?;
+        let (_ttl, deadline) = (fields.long()?, fields.long()?);
+        let (_ends, _stops) = (fields.long()?, fields.long()?);
+        let (holder, _queue) = (fields.name()?, fields.name()?);
+        let older = fields.rest();
+        let mut deliveries = Vec::new();
+        if flags & HAS_DELIVERY != 0 {
+            if !older.is_empty() {
+                let older = Value::read(older)?.list()?;
+                deliveries = older.into_iter().map(delivery).collect::<Result<_>>()?;
+            }
+            deliveries.push(Delivery {
+                epoch,
+                attempt: delivered_as,
+                worker: worker(text(&holder)?)?,
+                leased_at,
+                ended_at,
+                ended: ended(how.into())?,
+                failure: None,
+                late: flags & LATE != 0,
+            });
+        }
+        let grant = match flags & HAS_GRANT {
+            0 => None,
+            _ => Some((worker(text(&holder)?)?, deadline)),
         };
         let standing = Standing {
             state,
             reason,
-            attempt: next()?.count()?,
-            losses: next()?.count()?,
-            cancel_requested: next()?.bool()?,
-            started: next()?.bool()?,
+            attempt,
+            losses,
+            cancel_requested: flags & CANCEL != 0,
+            started: flags & STARTED != 0,
         };
-        let epoch = epoch(&next()?, &next()?)?;
-        let enqueued_at = Timestamp(next()?.count()?);
-        let due_at = Timestamp(next()?.count()?);
-        let finished_at = maybe_time(&next()?)?;
-        let (_expires, _order) = (next()?, next()?);
-        let (max_attempts, timeout) = (next()?.count()?, read_span(&next()?)?);
-        let retain = read_maybe_span(&next()?)?;
-        let (key, window, until_finish) = (next()?, next()?, next()?);
-        let unique = match key.maybe() {
-            None => None,
-            Some(key) => Some(Unique {
-                window: read_span(&window)?,
-                until: if until_finish.bool()? { Until::Finish } else { Until::Start },
-                ..Unique::new(key.text()?)
-            }),
-        };
-        let grant = match next()?.maybe() {
-            None => None,
-            Some(grant) => {
-                let [holder, _ttl, deadline, _ends, _stops] = grant.tuple()?;
-                Some((worker(&holder)?, deadline.count()?))
-            }
-        };
-        let deliveries = next()?.list()?.into_iter().map(delivery).collect::<Result<_>>()?;
-        Ok(Self {
-            queue,
-            kind,
-            priority,
-            standing,
-            epoch,
-            enqueued_at,
-            due_at,
-            finished_at,
-            max_attempts,
-            timeout,
-            retain,
-            unique,
-            grant,
-            deliveries,
-        })
+        Ok(Self { definition, standing, epoch, due_at, finished_at, grant, deliveries })
     }
 
     /// What a filter looks at.
-    pub fn subject<'a>(&'a self, about: &'a About) -> Subject<'a> {
+    pub fn subject(&self) -> Subject<'_> {
+        let Definition { task, enqueued_at, .. } = &self.definition;
         Subject {
-            queue: self.queue.as_str(),
-            kind: self.kind.as_str(),
+            queue: task.queue.as_str(),
+            kind: task.kind.as_str(),
             state: self.standing.state,
             reason: self.standing.reason,
-            enqueued_at: self.enqueued_at,
-            labels: &about.labels,
+            enqueued_at: *enqueued_at,
+            labels: &task.labels,
         }
     }
 
     /// The task as it stands; `now` is the time that leases count on.
-    pub fn view(self, id: TaskId, about: About, parts: Parts, now: u64) -> Result<TaskView> {
-        let payload = match parts.payload.maybe() {
-            Some(bytes) => bytes.bytes()?,
-            None => Bytes::new(),
-        };
-        let task = Task {
-            id,
-            queue: self.queue,
-            kind: self.kind,
-            payload: Payload { bytes: payload, content_type: about.content_type },
-            priority: self.priority,
-            policy: Policy {
-                max_attempts: self.max_attempts,
-                backoff: about.backoff,
-                timeout: self.timeout,
-                retain: self.retain,
-            },
-            expires_in: about.expires_in,
-            headers: about.headers,
-            labels: about.labels,
-        };
+    pub fn view(self, parts: Parts, now: u64) -> Result<TaskView> {
+        let Definition { mut task, enqueued_at, unique, .. } = self.definition;
+        if !parts.with_payload {
+            task.payload.bytes = Bytes::new();
+        } else if let Some(apart) = parts.payload.maybe() {
+            task.payload.bytes = apart.bytes()?;
+        }
         let failures = parts.failures.list()?.into_iter().map(read_failure);
         let failures: Vec<Option<Failure>> = failures.collect::<Result<_>>()?;
         let mut deliveries = self.deliveries;
@@ -170,10 +178,10 @@ impl Record {
             task: Arc::new(task),
             standing: self.standing,
             epoch: self.epoch,
-            enqueued_at: self.enqueued_at,
+            enqueued_at,
             due_at: self.due_at,
             finished_at: self.finished_at,
-            unique: self.unique.map(|unique| Unique { on_conflict: about.on_conflict, ..unique }),
+            unique,
             lease,
             progress: read_progress(parts.progress)?,
             checkpoints: read_checkpoints(parts.checkpoints, parts.checkpoint_values)?,
@@ -183,28 +191,36 @@ impl Record {
     }
 }
 
-fn reason(number: i64) -> Result<DeadReason> {
+fn reason(number: i8) -> Result<DeadReason> {
     let number = usize::try_from(number).map_err(|_| misread())?;
     DeadReason::ALL.get(number).copied().ok_or_else(misread)
 }
 
-fn delivery(value: Value) -> Result<Delivery> {
-    let [high, low, attempt, by, leased_at, ended_at, ended, late, _answer, _has_failure] =
-        value.tuple()?;
-    let ended = match ended.int()? {
-        -1 => None,
+fn ended(number: i64) -> Result<Option<Ended>> {
+    match number {
+        -1 => Ok(None),
         number => {
             let number = usize::try_from(number).map_err(|_| misread())?;
-            Some(Ended::ALL.get(number).copied().ok_or_else(misread)?)
+            Ended::ALL.get(number).copied().map(Some).ok_or_else(misread)
         }
+    }
+}
+
+/// A delivery before the newest.
+fn delivery(value: Value) -> Result<Delivery> {
+    let [high, low, attempt, by, leased_at, ended_at, how, late, _answer, _has_failure] =
+        value.tuple()?;
+    let ended_at = match ended_at.int()? {
+        -1 => None,
+        _ => Some(Timestamp(ended_at.count()?)),
     };
     Ok(Delivery {
         epoch: epoch(&high, &low)?,
         attempt: attempt.count()?,
-        worker: worker(&by)?,
+        worker: worker(by.text()?)?,
         leased_at: Timestamp(leased_at.count()?),
-        ended_at: maybe_time(&ended_at)?,
-        ended,
+        ended_at,
+        ended: ended(how.int()?)?,
         failure: None,
         late: late.bool()?,
     })

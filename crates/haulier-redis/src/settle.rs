@@ -3,9 +3,9 @@
 use haulier_core::{Outcome, Refusal, Result, Settled, Settlement};
 
 use crate::about::{span, write_failure, write_payload};
-use crate::enqueue::state;
-use crate::lease::write_epoch;
-use crate::pack::{Pack, Value, misread};
+use crate::db::whole;
+use crate::definition::state;
+use crate::pack::{Pack, misread};
 use crate::script;
 use crate::store::Inner;
 
@@ -16,22 +16,35 @@ pub(crate) async fn settle(inner: &Inner, ends: Vec<Settlement>) -> Result<Vec<S
     }
     let most = inner.options.payload_bytes_max;
     let mut refused = Vec::with_capacity(ends.len());
-    let mut args = Pack::new();
-    args.list(&ends, |args, end| {
+    let mut keys = Vec::with_capacity(ends.len() * KEY_BYTES);
+    let mut others = Vec::new();
+    for (end, place) in ends.iter().zip(1_u64..) {
+        keys.extend(end.key.task.to_bytes());
+        keys.extend(end.key.epoch.0.to_be_bytes());
         let refusal = end.outcome.check(most).err();
-        args.array(8).bytes(end.key.task.to_bytes());
-        write_epoch(args, end.key.epoch);
         // What breaks a rule is not sent; the key may have its answer all the same.
-        let outcome = if refusal.is_some() { None } else { Some(&end.outcome) };
-        write(args, outcome);
+        match &end.outcome {
+            _ if refusal.is_some() => others.push((place, None)),
+            Outcome::Complete { result: None } => {}
+            outcome => others.push((place, Some(outcome))),
+        }
         refused.push(refusal);
+    }
+    let mut args = Pack::new();
+    args.array(2).bytes(keys);
+    args.list(others, |args, (place, outcome)| {
+        args.array(6).int(whole(place));
+        write(args, outcome);
     });
-    let answers = inner.write(&script::SETTLE, args).await?.list()?;
+    let answers = inner.write(&script::SETTLE, args).await?.bytes()?;
     if answers.len() != ends.len() {
         return Err(misread());
     }
-    answers.into_iter().zip(refused).map(|(answer, refused)| read(answer, refused)).collect()
+    answers.iter().zip(refused).map(|(answer, refused)| read(*answer, refused)).collect()
 }
+
+/// Of an id and an epoch.
+const KEY_BYTES: usize = 24;
 
 fn write(args: &mut Pack, outcome: Option<&Outcome>) {
     let number = match outcome {
@@ -59,15 +72,14 @@ fn write(args: &mut Pack, outcome: Option<&Outcome>) {
     args.maybe(result.map(write_payload)).maybe(failed.map(write_failure));
 }
 
-fn read(answer: Value, refused: Option<Refusal>) -> Result<Settled> {
-    let parts = answer.list()?;
-    match (parts.first().ok_or_else(misread)?.int()?, parts.as_slice()) {
-        (0, [_, number, late]) => {
-            Ok(Settled::Applied { state: state(number)?, late: late.bool()? })
-        }
-        (1, _) => Ok(Settled::Cancelled),
-        (2, _) => Ok(Settled::Stale),
-        (3, _) => refused.map(Settled::Refused).ok_or_else(misread),
+/// An answer's byte: see `settle.lua`.
+fn read(answer: u8, refused: Option<Refusal>) -> Result<Settled> {
+    match answer {
+        0..16 => Ok(Settled::Applied { state: state(answer)?, late: false }),
+        16..32 => Ok(Settled::Applied { state: state(answer - 16)?, late: true }),
+        32 => Ok(Settled::Cancelled),
+        33 => Ok(Settled::Stale),
+        34 => refused.map(Settled::Refused).ok_or_else(misread),
         _ => Err(misread()),
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use haulier_core::{
     Beat, BeatReply, Capabilities, Changed, Clock, Code, Control, Directive, Durability, Enqueued,
     Entropy, Error, Filter, Include, Inspect, Lease, Maintain, NewTask, Page, PageRequest, Queue,
@@ -75,8 +76,18 @@ impl Drop for Last {
 impl Inner {
     /// Calls a script that changes something, and tells whom it concerns what came of it.
     pub(crate) async fn write(&self, script: &Script, args: Pack) -> Result<Value> {
-        let [answer, queues, workers, finished, next] =
-            self.db.call(script, args).await?.tuple()?;
+        self.write_with(script, args, Vec::new()).await.map(|(answer, _)| answer)
+    }
+
+    /// The same with more arguments, and with what follows the answer.
+    pub(crate) async fn write_with(
+        &self,
+        script: &Script,
+        args: Pack,
+        more: Vec<Vec<u8>>,
+    ) -> Result<(Value, Vec<Bytes>)> {
+        let (answer, rest) = self.db.call_with(script, args, more).await?;
+        let [answer, queues, workers, finished, next] = answer.tuple()?;
         for queue in queues.list()? {
             self.hub.in_line(&QueueName::new(queue.text()?).map_err(Error::from)?);
         }
@@ -89,7 +100,7 @@ impl Inner {
         if let Ok(millis) = next.count() {
             self.hub.due_in(Duration::from_millis(millis));
         }
-        Ok(answer)
+        Ok((answer, rest))
     }
 
     /// Calls a script that only looks.

@@ -65,11 +65,14 @@ local function renew(item, ttl)
   local g = t.grant
   g[2] = ttl
   g[3] = math.min(mono + ttl, hard_end(g))
-  if item[4] then call('HSET', EXTRA, 'p' .. t.id, item[4]) end
+  if item[4] then
+    call('HSET', EXTRA, 'p' .. t.id, item[4])
+    t.extras = true
+  end
   local m = merged[t.id]
   if m and m.news then
     call('HSET', EXTRA, 'c' .. t.id, pack(m.steps))
-    m.news = false
+    m.news, t.extras = false, true
   end
   return t.cancel and 1 or 0
 end

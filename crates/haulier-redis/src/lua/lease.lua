@@ -2,9 +2,9 @@
 --
 -- A want is {worker, ttl, max, kinds, {{queue, max}, ..}}. Fairness is two rules of the same shape:
 -- the worker whose last grant is longest ago is served first, and among a want's queues with equal
--- priority the one whose last grant is longest ago serves it. Answers: for each want its leases,
--- {id, high, low, attempt, losses, enqueued, queue, kind, priority, max attempts, timeout, retain,
--- payload, about, checkpoints}.
+-- priority the one whose last grant is longest ago serves it. Answers: {how many for each want, in
+-- {{which lease, payload if it stands apart, checkpoints}, ..}}, and behind it id, standing and
+-- definition of each lease, those of the first want first.
 
 beyond_memory()
 run_timers(DUE_MAX)
@@ -13,74 +13,129 @@ run_timers(DUE_MAX)
 local most = 0
 for _, want in ipairs(args) do most = most + want[3] end
 most = math.min(most, ITEMS_MAX)
-local AHEAD = math.min(most, 200)
 
--- Lines: the available tasks of a queue and kind, in their order.
+-- Lines: the available tasks of a queue and kind, in their order. The further one is walked down,
+-- the more of it is read at once: with thousands of kinds most give one task, or none.
 local lines = {}
+local LOOKS_GROW = 4
 
-local function line(queue_name, kind)
-  local prefix = line_of(queue_name, kind)
+local function line(prefix, member)
   local l = lines[prefix]
   if not l then
-    local upto = '(' .. sub(prefix, 1, -2) .. '\1'
-    l = { prefix = prefix, from = '[' .. prefix, upto = upto, at = 1, members = {} }
+    l = { from = '[' .. prefix, upto = '(' .. sub(prefix, 1, -2) .. '\1', members = {}, at = 1,
+      count = 0, ahead = 1, over = false }
     lines[prefix] = l
+    if member then
+      l.members[1], l.count, l.from, l.ahead = member, 1, '(' .. member, LOOKS_GROW
+    end
   end
   return l
 end
 
--- The first task of a line: its place (smaller comes first), or nil.
+-- Finds the place of a line's first task, smaller ones come first; false: there is none.
 local function head(l)
-  if l.at > #l.members and not l.over then
-    l.members = call('ZRANGEBYLEX', READY, l.from, l.upto, 'LIMIT', 0, AHEAD)
-    l.at = 1
-    if #l.members < AHEAD then l.over = true end
-    local ids = {}
-    for at, member in ipairs(l.members) do ids[at] = sub(member, -16) end
-    load(ids)
-    if #ids > 0 then l.from = '(' .. l.members[#l.members] end
+  if l.at > l.count then
+    if l.over then return false end
+    l.members = call('ZRANGEBYLEX', READY, l.from, l.upto, 'LIMIT', 0, l.ahead)
+    l.count, l.at, l.is_read = #l.members, 1, false
+    l.over = l.count < l.ahead
+    if l.count == 0 then return false end
+    l.from = '(' .. l.members[l.count]
+    l.ahead = math.min(l.ahead * LOOKS_GROW, most)
   end
   local member = l.members[l.at]
-  if not member then return nil end
   if l.placed ~= member then
     l.placed = member
-    l.rank = byte(member, -25)
-    l.order = struct.unpack('>I8', sub(member, -24, -17))
+    l.rank, l.order = struct_unpack('>BI8', member, #member - 24)
   end
-  return l
+  return true
+end
+
+-- Takes the first task of a line: its id, and where it stood.
+local function take(l)
+  if not l.is_read then
+    l.is_read = true
+    local ids = {}
+    for at = l.at, l.count do ids[#ids + 1] = sub(l.members[at], -16) end
+    load(ids)
+  end
+  local member = l.members[l.at]
+  l.at = l.at + 1
+  return sub(member, -16), member
 end
 
 -- Every line of a queue that has a task: from one kind to the next.
-local whole = {}
 local function lines_of(queue_name)
-  if whole[queue_name] then return whole[queue_name] end
   local found, from = {}, '[' .. queue_name .. '\0'
   while true do
     local member = call('ZRANGEBYLEX', READY, from, '(' .. queue_name .. '\1', 'LIMIT', 0, 1)[1]
-    if not member then break end
-    local kind = string.match(sub(member, #queue_name + 2), '^[^%z]*')
-    found[#found + 1] = line(queue_name, kind)
-    from = '[' .. queue_name .. '\0' .. kind .. '\1'
+    if not member then return found end
+    local prefix = sub(member, 1, -26)
+    found[#found + 1] = line(prefix, member)
+    from = '[' .. sub(prefix, 1, -2) .. '\1'
   end
-  whole[queue_name] = found
-  return found
+end
+
+-- Lines as a heap, the one with the first task on top. Each stands where its head was when it was
+-- put there; heads only move back, so the top is put right when it is looked at.
+local function comes_before(a, b)
+  if a.rank ~= b.rank then return a.rank < b.rank end
+  return a.order < b.order
+end
+
+local function sink(heap, at)
+  local entry = heap[at]
+  while true do
+    local child = at + at
+    if not heap[child] then break end
+    if heap[child + 1] and comes_before(heap[child + 1], heap[child]) then child = child + 1 end
+    if not comes_before(heap[child], entry) then break end
+    heap[at] = heap[child]
+    at = child
+  end
+  heap[at] = entry
+end
+
+-- The lines of each queue and choice of kinds that was asked for.
+local heaps = {}
+local function heap_of(queue_name, want)
+  local name = queue_name .. '\0' .. want.choice
+  local heap = heaps[name]
+  if heap then return heap end
+  heap = {}
+  heaps[name] = heap
+  local found = {}
+  if #want[4] == 0 then
+    found = lines_of(queue_name)
+  else
+    for _, kind in ipairs(want[4]) do found[#found + 1] = line(line_of(queue_name, kind)) end
+  end
+  for _, l in ipairs(found) do
+    if head(l) then heap[#heap + 1] = { line = l, rank = l.rank, order = l.order } end
+  end
+  for at = floor(#heap / 2), 1, -1 do sink(heap, at) end
+  return heap
 end
 
 -- The line that a want is served from next in a queue.
-local function best_line(queue_name, kinds)
-  local best
-  local function consider(l)
-    local h = head(l)
-    if h and (not best or h.rank < best.rank or (h.rank == best.rank and h.order < best.order)) then
-      best = h
+local function best_line(heap)
+  while true do
+    local top = heap[1]
+    if not top then return nil end
+    local l = top.line
+    if not head(l) then
+      local last = table.remove(heap)
+      if heap[1] then
+        heap[1] = last
+        sink(heap, 1)
+      end
+    elseif top.order == l.order and top.rank == l.rank then
+      return l
+    else
+      top.rank, top.order = l.rank, l.order
+      sink(heap, 1)
     end
   end
-  if #kinds == 0 then
-    for _, l in ipairs(lines_of(queue_name)) do consider(l) end
-  else
-    for _, kind in ipairs(kinds) do consider(line(queue_name, kind)) end
-  end
-  return best
 end
 
 -- Grants are counted; those before the last start count as none.
@@ -89,19 +144,20 @@ local function since_start(grant_number) return grant_number > base and grant_nu
 -- The task that a want gets next, and from which of its queues.
 local function next_for(want)
   if want[3] <= 0 then return nil end
-  local found, from, served
+  local found, from, served, open
   for _, wanted in ipairs(want[5]) do
     local q = wanted[2] > 0 and queue(wanted[1])
     if q and q.n[AVAILABLE + 1] > 0 and is_open(q) then
-      local l = best_line(wanted[1], want[4])
+      wanted.heap = wanted.heap or heap_of(wanted[1], want)
+      local l = best_line(wanted.heap)
       local q_served = since_start(q.served)
       if l and found and l.rank == found.rank and q_served >= served then l = nil end
       if l and (not found or l.rank <= found.rank) then
-        found, from, served = l, wanted, q_served
+        found, from, served, open = l, wanted, q_served, q
       end
     end
   end
-  return found, from
+  return found, from, open
 end
 
 -- Who asks, in the order of their turns: by the last grant, and who was never served by the order
@@ -112,6 +168,7 @@ local function before(a, b)
   return a.wants[a.open] < b.wants[b.open]
 end
 for at, want in ipairs(args) do
+  want.choice = table.concat(want[4], '\0')
   local a = askers[want[1]]
   if not a then
     local w = heard(want[1])
@@ -123,26 +180,67 @@ for at, want in ipairs(args) do
 end
 table.sort(turns, before)
 
+-- What plain tasks that are new become at once (see the prelude), each list written at the end.
+local stand, ready_away, out = {}, {}, {}
+local first_high, first_low = next_epoch(0, 0)
+local NEW_HEAD = sub(struct_pack(STANDING, RUNNING, -1, STARTED + HAS_DELIVERY + HAS_GRANT + IS_PLAIN,
+  -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '', 0, ''), 1, ORDER_AT - 1)
+local NEW_EPOCH = struct_pack('>I4I4I4I4', first_high, first_low, 1, 0)
+local TIMEOUT_AT = BORN_SIZE + 7
+
+-- What follows the times in a standing: the delivery and its lease.
+local function delivery_of(from, want, timeout_bytes)
+  local timeout = struct_unpack('>I8', timeout_bytes)
+  local name = want[1]
+  return struct_pack('>I8I4I8I8I8i8Bc0Bc0', wall, 1, want[2], mono + want[2],
+    mono + timeout + STOP_GRACE, -1, #name, name, #from[1], from[1])
+end
+
+local function grant_new(id, definition, member, a, want, from, q)
+  local timeout = sub(definition, TIMEOUT_AT, TIMEOUT_AT + 7)
+  from.deliveries = from.deliveries or {}
+  local delivery = from.deliveries[timeout] or delivery_of(from, want, timeout)
+  from.deliveries[timeout] = delivery
+  order, grants = order + 1, grants + 1
+  local place = bytes8(order)
+  -- Enqueued, due and expires are what they were at birth.
+  local blob = NEW_HEAD .. place .. NEW_EPOCH .. sub(definition, 9, 32) .. delivery
+  standings[id] = blob
+  local here = #stand
+  stand[here + 1], stand[here + 2] = id, blob
+  out[here + 1], out[here + 2] = mono + want[2], place .. id
+  ready_away[#ready_away + 1] = member
+  local n, w = q.n, a.worker
+  n[AVAILABLE + 1], n[RUNNING + 1] = n[AVAILABLE + 1] - 1, n[RUNNING + 1] + 1
+  q.served, w.last = grants, grants
+  hold(w.name, 1)
+end
+
 -- Lists with a first element that moves: whoever was served goes to the end.
 local first, last = 1, #turns
-local answers, granted = {}, {}
-for at = 1, #args do answers[at] = {} end
-while #granted < most and first <= last do
+local leased, granted = {}, 0
+for at = 1, #args do leased[at] = {} end
+while granted < most and first <= last do
   local a = turns[first]
   turns[first] = nil
   first = first + 1
   local at = a.wants[a.open]
   local want = args[at]
-  local l, from = next_for(want)
+  local l, from, q = next_for(want)
   if l then
-    local id = sub(l.members[l.at], -16)
-    l.at = l.at + 1
-    local t = task(id)
-    grant(t, a.worker, want[2])
-    a.last = a.worker.last
+    local id, member = take(l)
+    local definition = definitions[id]
+    if standings[id] == false and byte(definition, BORN_SIZE + 1) == PLAIN then
+      touch_queue(q)
+      grant_new(id, definition, member, a, want, from, q)
+    else
+      grant(task(id), a.worker, want[2])
+    end
+    a.last = grants
     want[3], from[2] = want[3] - 1, from[2] - 1
-    granted[#granted + 1] = t
-    answers[at][#answers[at] + 1] = t
+    granted = granted + 1
+    local ids = leased[at]
+    ids[#ids + 1] = id
     last = last + 1
     turns[last] = a
   else
@@ -159,20 +257,22 @@ while #granted < most and first <= last do
     end
   end
 end
+many('ZREM', READY, ready_away, 1)
+many('HSET', STAND, stand, 2)
+many('ZADD', LEASE, out, 2)
+flush()
 
-local function parts(key, prefix, field)
-  local fields = {}
-  for at, t in ipairs(granted) do fields[at] = prefix .. t.id end
-  local found = #fields > 0 and call('HMGET', key, unpack(fields)) or {}
-  for at, t in ipairs(granted) do t[field] = found[at] end
-end
-parts(BODY, '', 'payload')
-parts(EXTRA, 'd', 'about')
-parts(EXTRA, 'c', 'steps')
-for at, got in ipairs(answers) do
-  for number, t in ipairs(got) do
-    got[number] = { t.id, t.high, t.low, t.attempt, t.losses, t.enqueued, t.queue, t.kind,
-      t.priority, t.max, t.timeout, t.retain, t.payload, t.about, t.steps }
+local counts, apart, answer = {}, {}, { false }
+for at, ids in ipairs(leased) do
+  counts[at] = #ids
+  for _, id in ipairs(ids) do
+    local here, t = #answer, tasks[id]
+    answer[here + 1], answer[here + 2], answer[here + 3] = id, standings[id], definitions[id]
+    if t and (t.body_apart or t.extras) then
+      apart[#apart + 1] = { (here - 1) / 3, t.body_apart and call('HGET', BODY, id),
+        t.extras and call('HGET', EXTRA, 'c' .. id) }
+    end
   end
 end
-return finish(answers)
+answer[1] = finish({ counts, apart })
+return answer

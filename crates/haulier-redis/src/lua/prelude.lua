@@ -6,8 +6,9 @@
 -- only (`become`). Strings are never compared by `<`: Redis compares them by its locale.
 
 local META, TASK, BODY, EXTRA, READY, DUE, LEASE, EXPIRE, AGE, DONE, KEEP, HELD, QUEUE, KEY, GONE,
-    WORKER, HEARD, HOLDS, JOBS, NODE = unpack(KEYS)
+    WORKER, HEARD, HOLDS, JOBS, NODE, STAND = unpack(KEYS)
 local call, pack, floor, byte, sub = redis.call, cmsgpack.pack, math.floor, string.byte, string.sub
+local struct_pack, struct_unpack, char = struct.pack, struct.unpack, string.char
 local args = cmsgpack.unpack(ARGV[2])
 
 local SCHEDULED, AVAILABLE, RUNNING, RETRYABLE, COMPLETED, CANCELLED, DEAD = 0, 1, 2, 3, 4, 5, 6
@@ -51,7 +52,7 @@ mono = math.max(mono, tonumber(meta[7]))
 -- news, and that tasks became final.
 local woken, told, finished = {}, {}, false
 
-local function bytes8(number) return struct.pack('>I8', number) end
+local function bytes8(number) return struct_pack('>I8', number) end
 
 -- A command with any number of arguments, `step` of which belong together.
 local function many(command, key, list, step)
@@ -176,49 +177,110 @@ local function forget_silent()
 end
 
 -- Tasks -------------------------------------------------------------------------------------
+--
+-- What never changes of a task is its definition, in `task`: what the script that took it in put
+-- first (order, enqueued, due, expires, state), and behind it what the server wrote, of which
+-- scripts know the beginning. Where it stands is in `stand`, from its first lease or other change
+-- on; before, it is as it was taken in. Both have fixed places, so that a verb can look at one
+-- field, and write some, without reading all.
+
+local BORN, BORN_SIZE = '>I8I8I8i8B', 33
+local DEFINITION = '>BBI4I8i8I8Bc0Bc0I2c0'
+-- Bits of the first byte of a definition; a plain one has no unique key, no expiry, no retain of
+-- its own, and its payload within.
+local UNTIL_FINISH, HAS_KEY, BODY_APART, PLAIN = 1, 2, 4, 8
+
+-- The first part of a standing is all that the end of a lease changes.
+local STANDING = '>BbBbbi8i8I8I4I4I4I4I8I8i8I8I4I8I8I8i8Bc0Bc0'
+local FIN_AT, ORDER_AT, EPOCH_AT, ENQUEUED_AT, NAMES_AT = 6, 22, 30, 46, 114
+-- Bits of its flags. The newest delivery stands in the standing itself: that it was late and has a
+-- failure are two of them. `HAS_EXTRAS`: something of it is, or was, in `extra`.
+local CANCEL, STARTED, LATE, FAILED = 1, 2, 4, 8
+local HAS_DELIVERY, HAS_GRANT, IS_PLAIN, HAS_EXTRAS = 16, 32, 64, 128
 
 local tasks, task_list = {}, {}
+-- What was read, as it is stored; false: there is none.
+local definitions, standings = {}, {}
 
-local function decode(id, blob)
-  local r = cmsgpack.unpack(blob)
-  return { id = id, queue = r[1], kind = r[2], priority = r[3], state = r[4], reason = r[5],
-    attempt = r[6], losses = r[7], cancel = r[8], started = r[9], high = r[10], low = r[11],
-    enqueued = r[12], due = r[13], fin = r[14], expires = r[15], order = r[16], max = r[17],
-    timeout = r[18], retain = r[19], key = r[20], window = r[21], until_finish = r[22],
-    grant = r[23], log = r[24] }
+local function has(flags, bit) return flags % (bit + bit) >= bit end
+local function flag(yes, bit) return yes and bit or 0 end
+
+local function decode(id, definition, standing)
+  local order, enqueued, due, expires, state = struct_unpack(BORN, definition)
+  local flags, priority, max, timeout, retain, window, queue_name, kind, key =
+    struct_unpack(DEFINITION, definition, BORN_SIZE + 1)
+  local t = { id = id, queue = queue_name, kind = kind, priority = priority, state = state,
+    reason = -1, attempt = 0, losses = 0, cancel = false, started = false, high = 0, low = 0,
+    enqueued = enqueued, due = due, fin = -1, expires = expires, order = order, max = max,
+    timeout = timeout, retain = retain, key = has(flags, HAS_KEY) and key, window = window,
+    until_finish = has(flags, UNTIL_FINISH), body_apart = has(flags, BODY_APART),
+    plain = has(flags, PLAIN), extras = false, grant = false, log = {} }
+  if not standing then return t end
+  local how, answer, ended, leased, attempt, ttl, deadline, ends, stops, holder, _, older_at
+  t.state, t.reason, flags, how, answer, t.fin, ended, t.order, t.high, t.low, t.attempt, t.losses,
+    t.enqueued, t.due, t.expires, leased, attempt, ttl, deadline, ends, stops, holder, _, older_at =
+    struct_unpack(STANDING, standing)
+  t.cancel, t.started, t.extras = has(flags, CANCEL), has(flags, STARTED), has(flags, HAS_EXTRAS)
+  if has(flags, HAS_DELIVERY) then
+    if older_at <= #standing then t.log = cmsgpack.unpack(sub(standing, older_at)) end
+    t.log[#t.log + 1] = { t.high, t.low, attempt, holder, leased, ended, how, has(flags, LATE),
+      answer, has(flags, FAILED) }
+  end
+  if has(flags, HAS_GRANT) then t.grant = { holder, ttl, deadline, ends, stops } end
+  return t
 end
+
+local NOBODY, NEVER = { '', 0, 0, 0, -1 }, { 0, 0, 0, '', 0, -1, -1, false, -1, false }
 
 local function encode(t)
-  return pack({ t.queue, t.kind, t.priority, t.state, t.reason, t.attempt, t.losses, t.cancel,
-    t.started, t.high, t.low, t.enqueued, t.due, t.fin, t.expires, t.order, t.max, t.timeout,
-    t.retain, t.key, t.window, t.until_finish, t.grant, t.log })
+  local count = #t.log
+  local d, g = t.log[count] or NEVER, t.grant or NOBODY
+  local flags = flag(t.cancel, CANCEL) + flag(t.started, STARTED) + flag(d[8], LATE)
+    + flag(d[10], FAILED) + flag(count > 0, HAS_DELIVERY) + flag(t.grant, HAS_GRANT)
+    + flag(t.plain, IS_PLAIN) + flag(t.extras, HAS_EXTRAS)
+  local blob = struct_pack(STANDING, t.state, t.reason, flags, d[7], d[9], t.fin, d[6], t.order,
+    t.high, t.low, t.attempt, t.losses, t.enqueued, t.due, t.expires, d[5], d[3], g[2], g[3], g[4],
+    g[5], #d[4], d[4], #t.queue, t.queue)
+  if count < 2 then return blob end
+  return blob .. pack({ unpack(t.log, 1, count - 1) })
 end
+
+-- Reads fields that will be asked for, of those that were not read yet.
+local function read_into(known, key, ids)
+  local asked, count = {}, 0
+  for at = 1, #ids do
+    local id = ids[at]
+    if known[id] == nil then
+      known[id] = false
+      count = count + 1
+      asked[count] = id
+    end
+  end
+  for first = 1, count, MANY do
+    local blobs = call('HMGET', key, unpack(asked, first, math.min(first + MANY - 1, count)))
+    for at = 1, #blobs do known[asked[first + at - 1]] = blobs[at] end
+  end
+end
+
+local function load_standings(ids) read_into(standings, STAND, ids) end
 
 -- Reads tasks that will be asked for.
 local function load(ids)
-  local asked = {}
-  for _, id in ipairs(ids) do
-    if tasks[id] == nil then
-      tasks[id] = false
-      asked[#asked + 1] = id
-    end
-  end
-  for first = 1, #asked, MANY do
-    local last = math.min(first + MANY - 1, #asked)
-    local blobs = call('HMGET', TASK, unpack(asked, first, last))
-    for at, blob in ipairs(blobs) do
-      if blob then
-        local id = asked[first + at - 1]
-        tasks[id] = decode(id, blob)
-      end
-    end
-  end
+  read_into(definitions, TASK, ids)
+  load_standings(ids)
 end
 
 -- A task, or nil.
 local function task(id)
-  if tasks[id] == nil then load({ id }) end
-  return tasks[id] or nil
+  local t = tasks[id]
+  if t == nil then
+    if definitions[id] == nil then read_into(definitions, TASK, { id }) end
+    local definition = definitions[id]
+    if definition and standings[id] == nil then load_standings({ id }) end
+    t = definition and decode(id, definition, standings[id])
+    tasks[id] = t
+  end
+  return t or nil
 end
 
 -- The line that a task stands in, within the index of all lines.
@@ -240,7 +302,7 @@ local function places(t)
   local place = bytes8(t.order) .. t.id
   local state = t.state
   if state == AVAILABLE then
-    p[READY] = { line_of(t.queue, t.kind) .. string.char(57 - t.priority) .. place, 0 }
+    p[READY] = { line_of(t.queue, t.kind) .. char(57 - t.priority) .. place, 0 }
   elseif state == RUNNING then
     p[LEASE] = { place, t.grant[3] }
   elseif state == SCHEDULED or state == RETRYABLE then
@@ -269,6 +331,7 @@ end
 
 -- A task is about to be changed.
 local function touch(t)
+  t.changed = true
   if t.was then return end
   t.was = places(t)
   if t.state == COMPLETED and t.key then
@@ -318,7 +381,7 @@ local function delivery(t, high, low)
 end
 
 -- Where the failure of a delivery is kept.
-local function failure_of(t, d) return 'f' .. t.id .. struct.pack('>I4I4', d[1], d[2]) end
+local function failure_of(t, d) return 'f' .. t.id .. struct_pack('>I4I4', d[1], d[2]) end
 
 local function is_newest(t, high, low) return t.high == high and t.low == low end
 
@@ -339,9 +402,9 @@ local function lose(t)
   t.due = wall
 end
 
--- The epoch of the next delivery: larger than any that the task, or one with its id, ever had.
-local function raise_epoch(t)
-  local high, low = t.high, t.low
+-- The epoch of the delivery after the one with these halves: larger than any that the task, or one
+-- with its id, ever had.
+local function next_epoch(high, low)
   if floor_high > high or (floor_high == high and floor_low > low) then
     high, low = floor_high, floor_low
   end
@@ -352,13 +415,13 @@ local function raise_epoch(t)
   else
     high, low = high + 1, 0
   end
-  t.high, t.low = high, low
+  return high, low
 end
 
 -- Leases a task: a new epoch, an attempt, a delivery on record.
 local function grant(t, w, ttl)
   become(t, RUNNING)
-  raise_epoch(t)
+  t.high, t.low = next_epoch(t.high, t.low)
   t.attempt, t.started = t.attempt + 1, true
   t.grant = { w.name, ttl, mono + ttl, mono + t.timeout + STOP_GRACE, -1 }
   hold(w.name, 1)
@@ -400,7 +463,7 @@ end
 local function remove(t)
   touch(t)
   t.gone = true
-  tasks[t.id] = false
+  tasks[t.id], definitions[t.id], standings[t.id] = false, false, false
   local q = queue(t.queue)
   count(q, t.state, -1)
   q.removed = q.removed + 1
@@ -417,7 +480,7 @@ end
 -- Writing back ------------------------------------------------------------------------------
 
 local function flush_tasks()
-  local add, away, set, gone, body, extra = {}, {}, {}, {}, {}, {}
+  local add, away, define, stand, gone, bodies, extra = {}, {}, {}, {}, {}, {}, {}
   local function to(lists, index)
     local list = lists[index]
     if not list then
@@ -445,31 +508,40 @@ local function flush_tasks()
     t.was = nil
     if t.gone then
       gone[#gone + 1] = t.id
+      if t.body_apart then bodies[#bodies + 1] = t.id end
       local list = to(away, AGE)
       list[#list + 1] = bytes8(t.enqueued) .. t.id
-      for _, part in ipairs({ 'd', 'r', 'p', 'c' }) do extra[#extra + 1] = part .. t.id end
-      for _, d in ipairs(t.log) do
-        if d[10] then extra[#extra + 1] = failure_of(t, d) end
+      if t.extras then
+        for _, part in ipairs({ 'r', 'p', 'c' }) do extra[#extra + 1] = part .. t.id end
+        for _, d in ipairs(t.log) do
+          if d[10] then extra[#extra + 1] = failure_of(t, d) end
+        end
       end
     else
-      set[#set + 1] = t.id
-      set[#set + 1] = encode(t)
-      if t.body then
-        body[#body + 1] = t.id
-        body[#body + 1] = t.body
-        t.body = nil
+      if t.is_new then
+        define[#define + 1] = t.id
+        define[#define + 1] = definitions[t.id]
+        t.is_new = false
         local list = to(add, AGE)
         list[#list + 1] = 0
         list[#list + 1] = bytes8(t.enqueued) .. t.id
       end
+      if t.changed then
+        local blob = encode(t)
+        standings[t.id] = blob
+        stand[#stand + 1] = t.id
+        stand[#stand + 1] = blob
+        t.changed = false
+      end
     end
   end
-  many('HSET', BODY, body, 2)
-  many('HSET', TASK, set, 2)
+  many('HSET', TASK, define, 2)
+  many('HSET', STAND, stand, 2)
   for index, list in pairs(away) do many('ZREM', index, list, 1) end
   for index, list in pairs(add) do many('ZADD', index, list, 2) end
   many('HDEL', TASK, gone, 1)
-  many('HDEL', BODY, gone, 1)
+  many('HDEL', STAND, gone, 1)
+  many('HDEL', BODY, bodies, 1)
   many('HDEL', EXTRA, extra, 1)
   task_list = {}
 end
@@ -569,11 +641,11 @@ local function run_timers(budget)
   if #due + #out == 0 then return swept end
   local all = {}
   for at = 1, #due, 2 do
-    local order_of = struct.unpack('>I8', due[at])
+    local order_of = struct_unpack('>I8', due[at])
     all[#all + 1] = { due[at], tonumber(due[at + 1]), order_of, DUE }
   end
   for at = 1, #out, 2 do
-    local order_of = struct.unpack('>I8', out[at])
+    local order_of = struct_unpack('>I8', out[at])
     all[#all + 1] = { out[at], wall - (mono - tonumber(out[at + 1])), order_of, LEASE }
   end
   table.sort(all, function(a, b)

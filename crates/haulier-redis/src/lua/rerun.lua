@@ -19,7 +19,7 @@ local function rerun(id)
   become(t, AVAILABLE)
   t.attempt, t.losses, t.cancel = 0, 0, false
   t.due, t.fin, t.expires = wall, -1, -1
-  call('HDEL', EXTRA, 'r' .. id, 'p' .. id, 'c' .. id)
+  if t.extras then call('HDEL', EXTRA, 'r' .. id, 'p' .. id, 'c' .. id) end
   hold_key_again(t)
   return { 0, t.state }
 end

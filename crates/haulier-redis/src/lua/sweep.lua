@@ -68,16 +68,53 @@ local function let_go_of_keys()
   left = left - #over
 end
 
+-- A plain task that is final and has nothing in `extra` (see the prelude) is forgotten without
+-- being read whole, with others: each list is written at the end.
+local function prune_plain(id, blob, state, lists)
+  local _, name = struct_unpack('>Bc0Bc0', blob, NAMES_AT)
+  local q = queue(name)
+  touch_queue(q)
+  q.n[state + 1], q.removed = q.n[state + 1] - 1, q.removed + 1
+  local high, low = struct_unpack('>I4I4', blob, EPOCH_AT)
+  if high > floor_high or (high == floor_high and low > floor_low) then
+    floor_high, floor_low = high, low
+  end
+  standings[id] = false
+  local here = #lists.ids + 1
+  lists.ids[here] = id
+  lists.age[here] = sub(blob, ENQUEUED_AT, ENQUEUED_AT + 7) .. id
+  lists.done[here] = name .. '\0' .. tostring(state) .. sub(blob, FIN_AT, FIN_AT + 7)
+    .. sub(blob, ORDER_AT, ORDER_AT + 7) .. id
+  lists.gone[here + here - 1], lists.gone[here + here] = wall, id
+end
+
 local pruned = 0
 local function prune(ids)
-  load(ids)
+  load_standings(ids)
+  local lists = { ids = {}, age = {}, done = {}, gone = {} }
   for _, id in ipairs(ids) do
-    local t = task(id)
-    if t then
-      remove(t)
+    local blob, state, flags = standings[id]
+    if blob and not tasks[id] then
+      local _
+      state, _, flags = byte(blob, 1, 3)
+    end
+    if flags and state >= COMPLETED and has(flags, IS_PLAIN) and not has(flags, HAS_EXTRAS) then
+      prune_plain(id, blob, state, lists)
       pruned = pruned + 1
+    else
+      local t = task(id)
+      if t then
+        remove(t)
+        pruned = pruned + 1
+      end
     end
   end
+  many('HDEL', TASK, lists.ids, 1)
+  many('HDEL', STAND, lists.ids, 1)
+  many('ZREM', AGE, lists.age, 1)
+  many('ZREM', DONE, lists.done, 1)
+  many('ZREM', KEEP, lists.ids, 1)
+  many('ZADD', GONE, lists.gone, 2)
   flush()
   left = left - #ids
 end
