@@ -176,11 +176,9 @@ impl Load {
     /// Nothing is broken any more: ends the producers and waits until everything is final.
     ///
     /// # Errors
-    /// If something is not, for too long.
+    /// If nothing comes to its end for too long.
     pub async fn drain(&mut self, client: &Client) -> Result<(), String> {
         self.end.send_replace(true);
-        let started = self.clock.monotonic();
-        let late = || self.clock.monotonic().saturating_sub(started) > DRAIN_MAX;
         for producer in self.producers.drain(..) {
             let ended = tokio::time::timeout(DRAIN_MAX, producer).await;
             match ended {
@@ -191,18 +189,22 @@ impl Load {
         }
         self.recorder.heal("load", Fault::Load);
         let mut open = self.ids();
+        let mut went_on = self.clock.monotonic();
         loop {
+            let late = self.clock.monotonic().saturating_sub(went_on) > DRAIN_MAX;
             match self.seen("drain", client, &open).await {
                 Ok(mut seen) => {
                     seen.retain(|seen| seen.state.is_some_and(|state| !state.is_final()));
                     let Some(first) = seen.first() else { return Ok(()) };
-                    if late() {
+                    if seen.len() < open.len() {
+                        went_on = self.clock.monotonic();
+                    } else if late {
                         let count = seen.len();
                         return Err(format!("L1: {count} tasks never end; the first: {first:?}"));
                     }
                     open = seen.iter().map(|seen| seen.id).collect();
                 }
-                Err(error) if late() => return Err(format!("L4: nobody answers: {error}")),
+                Err(error) if late => return Err(format!("L4: nobody answers: {error}")),
                 Err(_) => {}
             }
             self.clock.sleep(POLL).await;
