@@ -93,9 +93,10 @@ impl Nodes {
 
     /// The same with leases that last longer.
     pub async fn load_for(&self, ttl: Duration) -> Load {
-        // Eight processes are busy with it: in the short form it leaves them time.
-        let gentle = Shape { batch: 6, pause_ms: 100, ..Shape::default() };
-        self.load_of(if full() { Shape::default() } else { gentle }, ttl).await
+        // Eight processes are busy with it: it leaves them time, and in the long form no more comes
+        // in than goes out.
+        let pause_ms = if full() { 400 } else { 100 };
+        self.load_of(Shape { batch: 6, pause_ms, ..Shape::default() }, ttl).await
     }
 
     /// The same with producers who work so.
