@@ -49,8 +49,8 @@ use Workload::{Drain, Enqueue, Latency, Lifecycle};
 pub const ALL: [Contender; 6] = [
     Contender {
         name: "haulier, best",
-        how: "4 producers, 4 workers, batches of 1,000",
-        drive: Drive::Ours { callers: 4, batch: 1_000 },
+        how: "3 producers, 3 workers, batches of 1,000",
+        drive: Drive::Ours { callers: 3, batch: 1_000 },
         one_in: 1,
         workloads: &[Enqueue, Drain, Lifecycle, Latency],
     },
