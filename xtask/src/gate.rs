@@ -9,8 +9,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::metadata::{self, Metadata};
-use crate::postgres::server::{self, Server};
-use crate::{codegen, guides, loom, release, root, services, tidy};
+use crate::postgres::server::Server;
+use crate::{bench, codegen, guides, loom, release, root, services, tidy};
 
 /// Runs every step.
 pub fn run() -> Result<(), String> {
@@ -102,7 +102,7 @@ fn examples(metadata: &Metadata) -> Result<(), String> {
     let programs = metadata.target_directory.join("debug");
     let database = Server::start(&std::env::temp_dir())?;
     let url = database.url("postgres");
-    server::run(Command::new(programs.join("haulier")).args(["migrate", "up", "--store", &url]))?;
+    bench::run(Command::new(programs.join("haulier")).args(["migrate", "up", "--store", &url]))?;
     for name in &metadata.examples {
         println!("   {name}");
         let path = programs.join("examples").join(name);

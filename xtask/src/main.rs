@@ -3,6 +3,7 @@
 //! It knows the repository, never the inside of a crate: it starts cargo and reads files.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks")]
 
+mod bench;
 mod campaign;
 mod codegen;
 mod fuzz;
@@ -11,6 +12,7 @@ mod guides;
 mod loom;
 mod metadata;
 mod postgres;
+mod redis;
 mod release;
 mod services;
 mod tidy;
@@ -34,7 +36,9 @@ usage: cargo xtask COMMAND
                     55 if left out
   bench-postgres    others beside us on one PostgreSQL: [--rounds N] [--tasks N]; --hold MINUTES:
                     whether the rate stays while a transaction is open; --servers N: what more
-                    servers bring; --designs: of tables";
+                    servers bring; --designs: of tables
+  bench-redis       others beside us on one Redis: [--rounds N] [--tasks N] [--fsync HOW]; --cost:
+                    counts only";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -50,6 +54,9 @@ fn main() -> ExitCode {
         ["fuzz", rest @ ..] => fuzz::arguments(rest).and_then(|(only, time)| fuzz::run(only, time)),
         ["bench-postgres", rest @ ..] => {
             postgres::arguments(rest).and_then(|arguments| postgres::measure(&arguments))
+        }
+        ["bench-redis", rest @ ..] => {
+            redis::arguments(rest).and_then(|arguments| redis::measure(&arguments))
         }
         ["campaign", rest @ ..] => campaign::arguments(rest).and_then(campaign::run),
         [] | ["help" | "--help" | "-h"] => {

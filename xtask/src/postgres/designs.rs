@@ -5,7 +5,8 @@
 
 use std::process::Stdio;
 
-use super::server::{Server, run};
+use super::server::Server;
+use crate::bench::run;
 use crate::root;
 
 /// What they are called.
@@ -54,7 +55,7 @@ pub fn compare(server: &Server, only: Option<&str>) -> Result<(), String> {
 }
 
 fn prepare(server: &Server, letter: &str) -> Result<(), String> {
-    server.fresh("design")?;
+    server.renew("design")?;
     server.sql("design", "CREATE SEQUENCE ids")?;
     let schema = root().join(format!("benches/postgres/designs/{letter}/schema.sql"));
     server.file("design", &schema).map(drop)

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::contender::migrate;
-use super::pause;
+use super::migrate;
 use super::server::Server;
+use crate::bench::pause;
 
 /// A transaction as bad as one can be: it has a snapshot and a number of its own.
 pub const OPEN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ; \
@@ -29,7 +29,7 @@ const SLOW: &str = "SELECT round(total_exec_time) || ' ms in ' || calls || ' cal
 
 /// Measures, prints the rates, and fails where they do not stay.
 pub fn measure(server: &Server, haulier: &Path, minutes: u32) -> Result<(), String> {
-    server.fresh("hold")?;
+    server.renew("hold")?;
     server.sql("hold", "CREATE EXTENSION pg_stat_statements")?;
     let url = server.url("hold");
     migrate(haulier, &url)?;

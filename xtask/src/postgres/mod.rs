@@ -10,29 +10,23 @@
 //!
 //! Anything whose books do not balance ends the command without a table.
 
-mod contender;
+mod contenders;
 mod designs;
 mod hold;
 mod nodes;
 pub mod server;
-mod table;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
-use self::contender::{Contender, Programs, Workload};
-use self::server::{SETTINGS, Server, run};
-use self::table::Row;
-use crate::{metadata, root};
+use self::server::{SETTINGS, Server};
+use crate::bench::contender::Programs;
+use crate::bench::{self, Amount, Ground, ROUNDS, TASKS, run, table};
+use crate::metadata;
 
 const USAGE: &str = "usage: cargo xtask bench-postgres [--rounds N] [--tasks N] [--only NAME] \
                      [--hold MINUTES | --servers N | --designs] [--data DIR]";
-/// Of each round.
-const ROUNDS: u32 = 5;
-const TASKS: u32 = 100_000;
-
 /// What the command line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arguments {
@@ -83,10 +77,9 @@ pub fn arguments(words: &[&str]) -> Result<Arguments, String> {
 /// Measures.
 pub fn measure(arguments: &Arguments) -> Result<(), String> {
     let target = metadata::read()?.target_directory;
-    let haulier = target.join("release/haulier");
+    let mut haulier = PathBuf::new();
     if !arguments.designs {
-        let words = ["build", "--release", "--locked", "-p", "haulier-cli"];
-        run(Command::new("cargo").args(words).current_dir(root()))?;
+        haulier = bench::build(&target)?;
     }
     let server = Server::start(&arguments.data)?;
     println!("PostgreSQL {}, {SETTINGS}", server.version()?);
@@ -100,73 +93,33 @@ pub fn measure(arguments: &Arguments) -> Result<(), String> {
         return nodes::measure(&server, &haulier, most);
     }
     let peers = target.join("bench-postgres");
-    install(&peers)?;
+    bench::install("benches/postgres/peers", &peers)?;
     let programs = Programs { haulier: &haulier, peers: &peers };
-    let rows = rounds(arguments, &server, &programs)?;
-    let document = table::document(&server.version()?, SETTINGS, arguments.tasks, &rows);
+    let Arguments { rounds, tasks, .. } = *arguments;
+    let amount = Amount { rounds, tasks, only: arguments.only.as_deref() };
+    let rows = bench::rounds(&server, &programs, &contenders::ALL, amount)?;
+    let version = server.version()?;
+    let document = table::document(("postgresql", &version), SETTINGS, tasks, &rows);
     let file = peers.join("report.json");
     fs::write(&file, format!("{document:#}\n")).map_err(|why| format!("report: {why}"))?;
     println!("\n{}\n{}", table::markdown(&rows), file.display());
     Ok(())
 }
 
-/// Puts the peers and their scripts into a directory of their own.
-fn install(into: &Path) -> Result<(), String> {
-    fs::create_dir_all(into).map_err(|why| format!("{}: {why}", into.display()))?;
-    let scripts = root().join("benches/postgres/peers");
-    let entries = fs::read_dir(&scripts).map_err(|why| format!("{}: {why}", scripts.display()))?;
-    for entry in entries {
-        let entry = entry.map_err(|why| why.to_string())?;
-        fs::copy(entry.path(), into.join(entry.file_name())).map_err(|why| why.to_string())?;
+/// Brings our tables in, as an operator does once.
+fn migrate(haulier: &Path, url: &str) -> Result<(), String> {
+    run(Command::new(haulier).args(["migrate", "up", "--store", url])).map(drop)
+}
+
+impl Ground for Server {
+    fn fresh(&self) -> Result<String, String> {
+        self.renew("bench")?;
+        Ok(self.url("bench"))
     }
-    let words = ["install", "--no-audit", "--no-fund", "--loglevel=error"];
-    run(Command::new("npm").args(words).current_dir(into)).map(drop)
-}
 
-/// Every round of everybody, each on a database of its own, one after the other.
-fn rounds(
-    arguments: &Arguments,
-    server: &Server,
-    programs: &Programs<'_>,
-) -> Result<Vec<Row>, String> {
-    let chosen = |contender: &Contender| {
-        arguments.only.as_ref().is_none_or(|only| contender.name.contains(only.as_str()))
-    };
-    let mut rows: Vec<Row> = Workload::ALL
-        .into_iter()
-        .flat_map(|workload| {
-            let measured = contender::ALL.into_iter().filter(chosen);
-            measured
-                .filter(move |contender| contender.workloads.contains(&workload))
-                .map(move |contender| Row { contender, workload, rounds: Vec::new() })
-        })
-        .collect();
-    for round in 1..=arguments.rounds {
-        for row in &mut rows {
-            let (name, workload) = (row.contender.name, row.workload);
-            server.fresh("bench")?;
-            let url = server.url("bench");
-            let figures = row
-                .contender
-                .round(programs, &url, workload, arguments.tasks)
-                .map_err(|why| format!("{name}, {}: {why}", workload.name()))?;
-            println!("round {round}: {} of {name}: {figures:.1?}", workload.name());
-            row.rounds.push(figures);
-        }
+    fn prepare(&self, haulier: &Path, url: &str) -> Result<(), String> {
+        migrate(haulier, url)
     }
-    Ok(rows)
-}
-
-/// Asks until the answer is yes, for at most so many seconds.
-fn patiently(seconds: u32, mut yes: impl FnMut() -> bool) -> bool {
-    (0..seconds * 10).any(|_| yes() || pause(Duration::from_millis(100)))
-}
-
-/// Waits; never a yes.
-#[expect(clippy::disallowed_methods, reason = "what is measured is how much happens in that time")]
-fn pause(time: Duration) -> bool {
-    std::thread::sleep(time);
-    false
 }
 
 #[cfg(test)]

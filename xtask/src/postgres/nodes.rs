@@ -9,8 +9,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::server::{Server, run};
-use super::{patiently, pause};
+use super::server::Server;
+use crate::bench::{patiently, pause, run};
 
 /// How long each number of servers is measured, after a while in which it warms up.
 const SECONDS: u32 = 10;
@@ -39,7 +39,7 @@ pub fn measure(server: &Server, haulier: &Path, most: u32) -> Result<(), String>
 
 /// Tasks a second, processors busy, and the database's part of that.
 fn round(server: &Server, haulier: &Path, count: u32) -> Result<(f64, f64, f64), String> {
-    server.fresh("nodes")?;
+    server.renew("nodes")?;
     let url = server.url("nodes");
     run(Command::new(haulier).args(["migrate", "up", "--store", &url]))?;
     let nodes: Vec<Node> =

@@ -4,9 +4,10 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+
+use crate::bench::{self, run};
 
 /// Where Debian keeps the programs.
 const DEBIAN: &str = "/usr/lib/postgresql/15/bin";
@@ -32,10 +33,7 @@ impl Server {
     pub fn start(below: &Path) -> Result<Self, String> {
         let dir = below.join(format!("haulier-postgres-{}", std::process::id()));
         fs::create_dir_all(&dir).map_err(|why| format!("{}: {why}", dir.display()))?;
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .and_then(|listener| listener.local_addr())
-            .map_err(|why| why.to_string())?
-            .port();
+        let port = bench::free_port()?;
         if is_root() {
             run(Command::new("chown").arg("postgres").arg(&dir))?;
         }
@@ -58,7 +56,7 @@ impl Server {
         let server = Self { dir, port, keeper };
         // It says when it can be asked; until then each question is refused at once.
         let ready = || server.sql("postgres", "SELECT 1").is_ok();
-        if super::patiently(60, ready) { Ok(server) } else { Err(server.said()) }
+        if bench::patiently(60, ready) { Ok(server) } else { Err(server.said()) }
     }
 
     /// The address of one of its databases.
@@ -72,7 +70,7 @@ impl Server {
     }
 
     /// A new, empty database; what was written before does not burden it.
-    pub fn fresh(&self, database: &str) -> Result<(), String> {
+    pub fn renew(&self, database: &str) -> Result<(), String> {
         self.forget(database)?;
         self.sql("postgres", &format!("CREATE DATABASE {database}"))?;
         self.sql("postgres", "CHECKPOINT")?;
@@ -147,18 +145,6 @@ impl Drop for Session {
             eprintln!("a session of psql is left: {why}");
         }
     }
-}
-
-/// Runs a command; what it printed.
-pub fn run(command: &mut Command) -> Result<String, String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|why| format!("{name} could not be started: {why}"))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
-    }
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    Err(format!("{name} ended with {}\n{}", output.status, said.trim_end()))
 }
 
 fn program(name: &str) -> PathBuf {

@@ -1,12 +1,12 @@
-//! Who is measured, at what, and how each of them is asked. Peers are driven by a script each in
-//! `benches/postgres/peers`, we by `haulier bench`; both fail when their books do not balance.
+//! Who is measured, at what, and how each of them is asked. Peers are driven by a script each below
+//! `benches`, we by `haulier bench`; both fail when their books do not balance.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
-use super::server::run;
+use super::{Ground, run};
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,68 +28,31 @@ pub struct Contender {
     pub name: &'static str,
     /// How it is set up.
     pub how: &'static str,
-    drive: Drive,
+    /// How it is asked.
+    pub drive: Drive,
     /// What a round hands over, of the tasks that were asked for: one in so many.
-    one_in: u32,
+    pub one_in: u32,
     /// What it is measured at.
     pub workloads: &'static [Workload],
 }
 
+/// How somebody is asked.
 #[derive(Debug, Clone, Copy)]
-enum Drive {
+pub enum Drive {
     /// `haulier bench` with so many callers and tasks of a call.
     Ours { callers: u32, batch: u32 },
-    /// A script, and its mode.
-    Peer { script: &'static str, mode: &'static str },
+    /// A script, its mode, and what runs it: a program, by its name or where it was installed.
+    Peer { by: &'static str, script: &'static str, mode: &'static str },
+}
+
+impl Drive {
+    /// A script that node runs.
+    pub const fn node(script: &'static str, mode: &'static str) -> Self {
+        Self::Peer { by: "node", script, mode }
+    }
 }
 
 use Workload::{Drain, Enqueue, Latency, Lifecycle};
-
-/// Everybody.
-pub const ALL: [Contender; 6] = [
-    Contender {
-        name: "haulier, best",
-        how: "3 producers, 3 workers, batches of 1,000",
-        drive: Drive::Ours { callers: 3, batch: 1_000 },
-        one_in: 1,
-        workloads: &[Enqueue, Drain, Lifecycle, Latency],
-    },
-    Contender {
-        name: "graphile-worker, best",
-        how: "add_jobs of 1,000, local queue, completions in batches",
-        drive: Drive::Peer { script: "graphile.mjs", mode: "best" },
-        one_in: 1,
-        workloads: &[Enqueue, Drain, Lifecycle, Latency],
-    },
-    Contender {
-        name: "pg-boss, best",
-        how: "insert, fetch and complete in batches of 1,000",
-        drive: Drive::Peer { script: "pgboss.mjs", mode: "best" },
-        one_in: 1,
-        workloads: &[Enqueue, Drain, Lifecycle, Latency],
-    },
-    Contender {
-        name: "haulier, one a call",
-        how: "10 producers, 10 workers",
-        drive: Drive::Ours { callers: 10, batch: 1 },
-        one_in: 20,
-        workloads: &[Enqueue, Drain, Lifecycle],
-    },
-    Contender {
-        name: "graphile-worker, default",
-        how: "10 at a time, one a call",
-        drive: Drive::Peer { script: "graphile.mjs", mode: "default" },
-        one_in: 20,
-        workloads: &[Enqueue, Drain, Lifecycle, Latency],
-    },
-    Contender {
-        name: "pg-boss, one a call",
-        how: "10 at a time",
-        drive: Drive::Peer { script: "pgboss.mjs", mode: "default" },
-        one_in: 20,
-        workloads: &[Enqueue, Drain, Lifecycle],
-    },
-];
 
 /// Tasks a second of `Latency`, and how long a round of it takes.
 const LATENCY_RATE: u32 = 100;
@@ -102,6 +65,15 @@ pub struct Programs<'a> {
     pub haulier: &'a Path,
     /// Where the peers and their scripts were installed.
     pub peers: &'a Path,
+}
+
+impl Programs<'_> {
+    /// Runs a peer's script; what it printed.
+    pub fn peer(&self, by: &str, words: &[&str]) -> Result<String, String> {
+        let installed = self.peers.join(by);
+        let program = if installed.exists() { installed } else { PathBuf::from(by) };
+        run(Command::new(program).args(words).current_dir(self.peers))
+    }
 }
 
 impl Workload {
@@ -120,9 +92,10 @@ impl Workload {
 }
 
 impl Contender {
-    /// One round on an empty database: the figures, a rate or two latencies in milliseconds.
+    /// One round on empty ground: the figures, a rate or two latencies in milliseconds.
     pub fn round(
         &self,
+        ground: &dyn Ground,
         programs: &Programs<'_>,
         url: &str,
         workload: Workload,
@@ -134,13 +107,12 @@ impl Contender {
         };
         let count = tasks.to_string();
         match self.drive {
-            Drive::Peer { script, mode } => {
+            Drive::Peer { by, script, mode } => {
                 let words = [script, url, mode, workload.name(), &count];
-                let printed = run(Command::new("node").args(words).current_dir(programs.peers))?;
-                peer(&printed, workload, tasks)
+                peer(&programs.peer(by, &words)?, workload, tasks)
             }
             Drive::Ours { callers, batch } => {
-                migrate(programs.haulier, url)?;
+                ground.prepare(programs.haulier, url)?;
                 let mut bench = Command::new(programs.haulier);
                 bench.args(["bench", url, "-w", workload.name(), "-o", "json"]);
                 match workload {
@@ -154,11 +126,6 @@ impl Contender {
             }
         }
     }
-}
-
-/// Brings our tables in, as an operator does once.
-pub fn migrate(haulier: &Path, url: &str) -> Result<(), String> {
-    run(Command::new(haulier).args(["migrate", "up", "--store", url])).map(drop)
 }
 
 /// What a peer's script printed.

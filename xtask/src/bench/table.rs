@@ -64,8 +64,8 @@ pub fn markdown(rows: &[Row]) -> String {
     names.iter().map(line).fold(heads.to_owned(), |table, line| table + &line)
 }
 
-/// The same as a document.
-pub fn document(server: &str, settings: &str, tasks: u32, rows: &[Row]) -> Value {
+/// The same as a document; `server` is its name and version.
+pub fn document(server: (&str, &str), settings: &str, tasks: u32, rows: &[Row]) -> Value {
     let row = |row: &Row| {
         let names: &[&str] = match row.workload {
             Workload::Latency => &["p50_ms", "p99_ms"],
@@ -82,9 +82,10 @@ pub fn document(server: &str, settings: &str, tasks: u32, rows: &[Row]) -> Value
             "figures": figures.collect::<Vec<_>>(),
         })
     };
+    let (name, version) = server;
     json!({
         "schema": 1,
-        "postgresql": server,
+        (name): version,
         "settings": settings,
         "tasks": tasks,
         "rows": rows.iter().map(row).collect::<Vec<_>>(),
@@ -93,17 +94,25 @@ pub fn document(server: &str, settings: &str, tasks: u32, rows: &[Row]) -> Value
 
 #[cfg(test)]
 mod tests {
-    use super::super::contender::ALL;
+    use super::super::contender::Drive;
     use super::*;
 
     #[test]
     fn the_median_of_the_rounds_is_shown_with_the_smallest_and_the_largest() {
         let rounds = vec![vec![30.0], vec![10.0], vec![20.0]];
-        let row = Row { contender: ALL[0], workload: Workload::Drain, rounds };
+        let contender = Contender {
+            name: "somebody",
+            how: "somehow",
+            drive: Drive::node("script.mjs", "best"),
+            one_in: 1,
+            workloads: &[Workload::Drain],
+        };
+        let row = Row { contender, workload: Workload::Drain, rounds };
         assert_eq!(row.figures(), [[20.0, 10.0, 30.0]]);
         let table = markdown(std::slice::from_ref(&row));
         assert!(table.contains("| – | 20 (10–30) | – | – |"), "{table}");
-        let document = document("15", "none", 100, &[row]);
+        let document = document(("server", "15"), "none", 100, &[row]);
+        assert_eq!(document["server"], "15");
         assert_eq!(document["rows"][0]["figures"][0]["median"], 20.0);
     }
 }
