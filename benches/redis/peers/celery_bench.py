@@ -89,7 +89,7 @@ def balance(broker):
 
 
 def until_workers_wait(broker):
-    while broker.scard("_kombu.binding.celery") == 0 or len(app.control.ping(timeout=0.5)) < WORKERS:
+    while not broker.scard("_kombu.binding.celery") or len(app.control.ping(timeout=0.5)) < WORKERS:
         pass
 
 

@@ -72,12 +72,18 @@ impl About {
         }
     }
 
-    /// Nothing for a task that is as most are.
+    /// Nothing for a task that is as most are, and the type of its content alone for one that is no
+    /// different in anything else.
     pub fn write(&self) -> Vec<u8> {
-        if *self == Self::default() {
+        let usual = Self::default();
+        if *self == usual {
             return Vec::new();
         }
         let mut pack = Pack::new();
+        if *self == (Self { content_type: Arc::clone(&self.content_type), ..usual }) {
+            pack.array(1).bytes(&*self.content_type);
+            return pack.into_bytes();
+        }
         pack.array(9).bytes(&*self.content_type);
         pack.int(span(self.backoff.base)).int(span(self.backoff.max));
         pack.int(self.backoff.factor_permille.into()).int(self.backoff.jitter_permille.into());
@@ -90,7 +96,12 @@ impl About {
 
     pub fn read(value: Value) -> Result<Self> {
         let Some(value) = value.maybe() else { return Ok(Self::default()) };
-        let parts = Value::read(value.bytes()?)?.tuple()?;
+        let mut parts = Value::read(value.bytes()?)?.list()?;
+        if parts.len() == 1 {
+            let content_type = parts.remove(0).text()?.into();
+            return Ok(Self { content_type, ..Self::default() });
+        }
+        let parts = Value::Array(parts).tuple()?;
         let [kind, base, max, factor, jitter, expires_in, headers, labels, conflict] = parts;
         Ok(Self {
             content_type: kind.text()?.into(),
@@ -205,6 +216,10 @@ mod tests {
         let id = TaskId::from_bytes([7; 16]);
         let mut new = NewTask::new(id, Kind::new("work").unwrap(), Payload::json("{}"));
         assert!(About::of(&new).write().is_empty(), "most tasks have nothing beside");
+        new.payload.content_type = Payload::BINARY.into();
+        let of_a_type = About::of(&new).write();
+        assert_eq!(of_a_type.len(), 2 + Payload::BINARY.len(), "and of others only what differs");
+        assert_eq!(About::read(Value::Bytes(of_a_type.into())).unwrap(), About::of(&new));
         new.headers = [("a", "1"), ("b", "\0")].into_iter().collect();
         new.expires_in = Some(Duration::from_secs(3));
         new.policy.backoff = Backoff::fixed(Duration::from_millis(7));

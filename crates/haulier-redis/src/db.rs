@@ -138,14 +138,24 @@ impl Db {
         answered.as_ref().err().is_some_and(is_busy) && self.pace.monotonic() < until
     }
 
-    /// Sends a command that is no script.
+    /// Sends a command that is no script and changes nothing.
     pub async fn command<T: FromRedisValue>(&self, verb: &str, command: &redis::Cmd) -> Result<T> {
+        self.send(verb, false, command).await
+    }
+
+    /// Sends a command that is no script, in a verb that may have changed something by now.
+    pub async fn send<T: FromRedisValue>(
+        &self,
+        verb: &str,
+        writes: bool,
+        command: &redis::Cmd,
+    ) -> Result<T> {
         let mut connection = self.connection.clone();
         let until = self.until();
         loop {
             let answered = Box::pin(command.query_async(&mut connection)).await;
             if !self.is_at_another_script(&answered, until) {
-                return answered.map_err(|error| translate(verb, false, error));
+                return answered.map_err(|error| translate(verb, writes, error));
             }
             self.pace.sleep(BUSY_PAUSE).await;
         }

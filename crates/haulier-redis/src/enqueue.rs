@@ -62,7 +62,8 @@ fn write(tasks: &[&NewTask]) -> (Pack, Vec<Vec<u8>>) {
 /// Whether scripts need not tell these two apart.
 fn are_alike(a: &NewTask, b: &NewTask) -> bool {
     let is_same_line = a.priority == b.priority && a.queue == b.queue && a.kind == b.kind;
-    is_same_line && is_plain_now(a) && is_plain_now(b)
+    let is_as_long = a.policy.timeout == b.policy.timeout;
+    is_same_line && is_as_long && is_plain_now(a) && is_plain_now(b)
 }
 
 fn write_run(args: &mut Pack, run: &[&NewTask]) {

@@ -21,6 +21,11 @@ impl Keys {
         &self.0
     }
 
+    /// The key that holds definitions.
+    pub fn task(&self) -> &str {
+        &self.0[1]
+    }
+
     /// The key that holds every queue.
     pub fn queue(&self) -> &str {
         &self.0[12]

@@ -34,13 +34,44 @@ pub(crate) async fn lease<'a>(
     if counts.len() != wants.len() || counts.iter().sum::<usize>() * PARTS != leases.len() {
         return Err(misread());
     }
+    let definitions = definitions(inner, &leases).await?;
     let mut apart = read_apart(apart)?;
-    let mut leases = leases.chunks_exact(PARTS).enumerate();
+    let mut leases = leases.chunks_exact(PARTS).zip(definitions).enumerate();
     let read_share = |(want, count): (&&Want, usize)| {
-        let share = leases.by_ref().take(count);
-        share.map(|(at, parts)| read(want, parts, apart.remove(&at))).collect()
+        let mut share = Vec::with_capacity(count);
+        for (at, (parts, definition)) in leases.by_ref().take(count) {
+            let Some(definition) = definition else {
+                // Its lease runs out. Whoever looks for damage counts it.
+                tracing::error!("a task was claimed that has no definition any more");
+                continue;
+            };
+            share.push(read(want, parts, definition, apart.remove(&at))?);
+        }
+        Ok(share)
     };
     wants.iter().zip(counts).map(read_share).collect()
+}
+
+/// The definitions of leases: those that the script has not read are read now.
+async fn definitions(inner: &Inner, leases: &[Bytes]) -> Result<Vec<Option<Bytes>>> {
+    let parts = leases.chunks_exact(PARTS);
+    let mut command = redis::cmd("HMGET");
+    command.arg(inner.db.keys.task());
+    let mut is_any = false;
+    for parts in parts.clone().filter(|parts| parts[2].is_empty()) {
+        command.arg(parts[0].as_ref());
+        is_any = true;
+    }
+    let mut read: Vec<Option<Vec<u8>>> = Vec::new();
+    if is_any {
+        read = inner.db.send("lease", true, &command).await?;
+    }
+    let mut read = read.into_iter();
+    let definition = |parts: &[Bytes]| match &parts[2] {
+        known if !known.is_empty() => Ok(Some(known.clone())),
+        _ => Ok(read.next().ok_or_else(misread)?.map(Bytes::from)),
+    };
+    parts.map(definition).collect()
 }
 
 /// Id, standing and definition of a lease.
@@ -73,10 +104,15 @@ pub(crate) fn write_epoch(args: &mut Pack, epoch: Epoch) {
     args.int(i64::try_from(low).unwrap_or_default());
 }
 
-fn read(want: &Want, parts: &[Bytes], apart: Option<(Value, Value)>) -> Result<Lease> {
-    let [id, standing, definition] = parts else { return Err(misread()) };
+fn read(
+    want: &Want,
+    parts: &[Bytes],
+    definition: Bytes,
+    apart: Option<(Value, Value)>,
+) -> Result<Lease> {
+    let [id, standing, _] = parts else { return Err(misread()) };
     let id = id_of(Value::Bytes(id.clone()))?;
-    let Definition { mut task, enqueued_at, .. } = Definition::read(id, definition.clone())?;
+    let Definition { mut task, enqueued_at, .. } = Definition::read(id, definition)?;
     let Granted { epoch, attempt, losses } = Granted::read(standing.clone())?;
     let mut checkpoints = Vec::new();
     if let Some((payload, steps)) = apart {

@@ -27,8 +27,10 @@ macro_rules! scripts {
                 writes: $writes,
                 code: LazyLock::new(|| redis::Script::new(concat!(
                     include_str!("lua/prelude.lua"),
-                    "\n",
+                    // Lua has room for 200 names in one function.
+                    "\nreturn (function()\n",
                     include_str!(concat!("lua/", $file, ".lua")),
+                    "\nend)()\n",
                 ))),
             };
         )*

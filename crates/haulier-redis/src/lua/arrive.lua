@@ -28,7 +28,7 @@ if alone then
   local running = call('ZRANGE', LEASE, 0, -1)
   for first = 1, #running, MANY do
     for at = first, math.min(first + MANY - 1, #running) do
-      local t = task(sub(running[at], 9))
+      local t = task(running[at])
       touch(t)
       local g = t.grant
       g[3], g[4] = mono + g[2], mono + t.timeout + STOP_GRACE

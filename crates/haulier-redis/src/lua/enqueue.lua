@@ -2,8 +2,8 @@
 -- unique key, room in the queue.
 --
 -- Arguments: runs of tasks, and behind them an id and a definition for each task. A run is plain
--- tasks (see the prelude) of one queue, kind and priority that are to start at once, {how many,
--- queue, what stands before order and id in their line}; or it is one task of any sort, {1, start,
+-- tasks (see the prelude) of one queue, kind, priority and timeout that are to start at once, {how
+-- many, queue, what stands before their place in line}; or it is one task of any sort, {1, start,
 -- span, expires in, on conflict, payload or false if it is within the definition}.
 --
 -- Answers: a text with a byte a task, its state if it was inserted and else a question mark, and a
@@ -66,12 +66,15 @@ local function due_at(start, span)
 end
 
 -- What is put before a definition, behind the order.
-local function birth(due, expires, state) return struct_pack('>I8I8i8B', wall, due, expires, state) end
+local function birth(due, expires, state)
+  return struct_pack('>I8I8i8B', wall, due, expires, state)
+end
 
 local function accept(t, q, definition, body, start, span, expires_in)
   t.due = due_at(start, span)
   t.state = t.due <= wall and AVAILABLE or SCHEDULED
   t.enqueued, t.order, t.expires = wall, next_order(), expires_in >= 0 and wall + expires_in or -1
+  t.born = t.order
   definitions[t.id] = bytes8(t.order) .. birth(t.due, t.expires, t.state) .. definition
   standings[t.id], tasks[t.id] = false, t
   t.was, t.is_new = {}, true
@@ -113,11 +116,26 @@ end
 local new, ready, age = {}, {}, {}
 local gone_at
 
+-- Those that stand in line together: no more than one lease call can well take apart.
+local TOGETHER_MAX = 32
+local together, count_together, next_together = {}, 0, 0
+
+local function stand_in_line(before, behind)
+  if count_together == 0 then return end
+  local ids_together = table.concat(together, '', 1, count_together)
+  local here = #ready
+  ready[here + 1] = '0'
+  ready[here + 2] = before .. bytes8(next_together - count_together) .. ids_together .. behind
+  count_together = 0
+end
+
 -- Tasks that differ in nothing but their ids and payloads.
 local function enqueue_run(run, first)
   local q, before, born = queue(run[2]), run[3], birth(wall, -1, AVAILABLE)
   local many_fit = q.max_tasks < 0 and may_be_known(q)
   local age_of, here, inserted = bytes8(wall), #new, 0
+  -- They have one timeout, too: see `places`.
+  local behind = age_of .. sub(ARGV[first + first + 2], 7, 14)
   for at = first, first + run[1] - 1 do
     local id, definition = ids[at], ARGV[at + at + 2]
     if many_fit and not definitions[id] and not gone_at[at] then
@@ -126,14 +144,20 @@ local function enqueue_run(run, first)
       local whole = place .. born .. definition
       definitions[id] = whole
       new[here + 1], new[here + 2] = id, whole
-      ready[here + 1], ready[here + 2] = 0, before .. place .. id
-      age[here + 1], age[here + 2] = 0, age_of .. id
+      if count_together == TOGETHER_MAX or order ~= next_together then
+        stand_in_line(before, behind)
+        next_together = order
+      end
+      count_together, next_together = count_together + 1, next_together + 1
+      together[count_together] = id
+      age[here + 1], age[here + 2] = '0', age_of .. id
       here, inserted = here + 2, inserted + 1
       codes[at] = AVAILABLE
     else
       answer(at, enqueue(id, definition, nil, 0, 0, -1, 0))
     end
   end
+  stand_in_line(before, behind)
   if inserted == 0 then return end
   count(q, AVAILABLE, inserted)
   q.accepted = q.accepted + inserted
@@ -149,7 +173,8 @@ for _, run in ipairs(args) do
     enqueue_run(run, first)
   else
     local body = run[6] or nil
-    answer(first, enqueue(ids[first], ARGV[first + first + 2], body, run[2], run[3], run[4], run[5]))
+    local definition = ARGV[first + first + 2]
+    answer(first, enqueue(ids[first], definition, body, run[2], run[3], run[4], run[5]))
   end
   first = first + run[1]
 end

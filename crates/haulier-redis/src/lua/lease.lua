@@ -4,7 +4,8 @@
 -- the worker whose last grant is longest ago is served first, and among a want's queues with equal
 -- priority the one whose last grant is longest ago serves it. Answers: {how many for each want, in
 -- {{which lease, payload if it stands apart, checkpoints}, ..}}, and behind it id, standing and
--- definition of each lease, those of the first want first.
+-- definition of each lease, those of the first want first. A definition that is empty was not
+-- read: whoever asks reads it without bothering Lua, for which long texts are dear.
 
 beyond_memory()
 run_timers(DUE_MAX)
@@ -22,8 +23,8 @@ local LOOKS_GROW = 4
 local function line(prefix, member)
   local l = lines[prefix]
   if not l then
-    l = { from = '[' .. prefix, upto = '(' .. sub(prefix, 1, -2) .. '\1', members = {}, at = 1,
-      count = 0, ahead = 1, over = false }
+    l = { size = #prefix, from = '[' .. prefix, upto = '(' .. sub(prefix, 1, -2) .. '\1',
+      members = {}, at = 0, count = 0, ids = 0, taken = 0, ahead = 1, over = false }
     lines[prefix] = l
     if member then
       l.members[1], l.count, l.from, l.ahead = member, 1, '(' .. member, LOOKS_GROW
@@ -32,36 +33,43 @@ local function line(prefix, member)
   return l
 end
 
+-- Reads on in a line; false: there is nothing more.
+local function read_on(l)
+  if l.over then return false end
+  l.members = call('ZRANGEBYLEX', READY, l.from, l.upto, 'LIMIT', 0, l.ahead)
+  l.count, l.at = #l.members, 1
+  l.over = l.count < l.ahead
+  if l.count == 0 then return false end
+  l.from = '(' .. l.members[l.count]
+  l.ahead = math.min(l.ahead * LOOKS_GROW, most)
+  -- Of tasks that are not new more has to be read.
+  local ids = {}
+  for _, member in ipairs(l.members) do
+    local _, is_new = ids_in(member, l.size)
+    if not is_new then ids[#ids + 1] = sub(member, -ID_SIZE) end
+  end
+  if #ids > 1 then load(ids) end
+  return true
+end
+
 -- Finds the place of a line's first task, smaller ones come first; false: there is none.
 local function head(l)
-  if l.at > l.count then
-    if l.over then return false end
-    l.members = call('ZRANGEBYLEX', READY, l.from, l.upto, 'LIMIT', 0, l.ahead)
-    l.count, l.at, l.is_read = #l.members, 1, false
-    l.over = l.count < l.ahead
-    if l.count == 0 then return false end
-    l.from = '(' .. l.members[l.count]
-    l.ahead = math.min(l.ahead * LOOKS_GROW, most)
-  end
-  local member = l.members[l.at]
-  if l.placed ~= member then
-    l.placed = member
-    l.rank, l.order = struct_unpack('>BI8', member, #member - 24)
+  if l.taken == l.ids then
+    l.at, l.taken, l.ids = l.at + 1, 0, 0
+    if l.at > l.count and not read_on(l) then return false end
+    local member = l.members[l.at]
+    l.rank, l.order = struct_unpack('>BI8', member, l.size + 1)
+    l.ids, l.is_new = ids_in(member, l.size)
   end
   return true
 end
 
--- Takes the first task of a line: its id, and where it stood.
+-- Takes the first task of a line: its id, and its birth if that says all of it.
 local function take(l)
-  if not l.is_read then
-    l.is_read = true
-    local ids = {}
-    for at = l.at, l.count do ids[#ids + 1] = sub(l.members[at], -16) end
-    load(ids)
-  end
   local member = l.members[l.at]
-  l.at = l.at + 1
-  return sub(member, -16), member
+  local at = l.size + 10 + l.taken * ID_SIZE
+  l.taken, l.order = l.taken + 1, l.order + 1
+  return sub(member, at, at + ID_SIZE - 1), l.is_new and sub(member, -BIRTH_SIZE)
 end
 
 -- Every line of a queue that has a task: from one kind to the next.
@@ -70,7 +78,7 @@ local function lines_of(queue_name)
   while true do
     local member = call('ZRANGEBYLEX', READY, from, '(' .. queue_name .. '\1', 'LIMIT', 0, 1)[1]
     if not member then return found end
-    local prefix = sub(member, 1, -26)
+    local prefix = line_in(member)
     found[#found + 1] = line(prefix, member)
     from = '[' .. sub(prefix, 1, -2) .. '\1'
   end
@@ -181,35 +189,31 @@ end
 table.sort(turns, before)
 
 -- What plain tasks that are new become at once (see the prelude), each list written at the end.
-local stand, ready_away, out = {}, {}, {}
+local stand, out = {}, {}
 local first_high, first_low = next_epoch(0, 0)
-local NEW_HEAD = sub(struct_pack(STANDING, RUNNING, -1, STARTED + HAS_DELIVERY + HAS_GRANT + IS_PLAIN,
-  -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '', 0, ''), 1, ORDER_AT - 1)
+local NEW_HEAD = sub(struct_pack(STANDING, RUNNING, -1, RUNS_PLAINLY, -1,
+  -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '', 0, ''), 1, ORDER_AT - 1)
 local NEW_EPOCH = struct_pack('>I4I4I4I4', first_high, first_low, 1, 0)
-local TIMEOUT_AT = BORN_SIZE + 7
 
--- What follows the times in a standing: the delivery and its lease.
-local function delivery_of(from, want, timeout_bytes)
-  local timeout = struct_unpack('>I8', timeout_bytes)
-  local name = want[1]
-  return struct_pack('>I8I4I8I8I8i8Bc0Bc0', wall, 1, want[2], mono + want[2],
-    mono + timeout + STOP_GRACE, -1, #name, name, #from[1], from[1])
+-- What follows the order in a new standing, of tasks with the same birth.
+local function rest_of(from, want, birth)
+  local name, enqueued, timeout = want[1], struct_unpack('>I8I8', birth)
+  return NEW_EPOCH .. struct_pack('>I8I8i8I8I4I8I8I8i8Bc0Bc0', enqueued, enqueued, -1, wall, 1,
+    want[2], mono + want[2], mono + timeout + STOP_GRACE, -1, #name, name, #from[1], from[1])
 end
 
-local function grant_new(id, definition, member, a, want, from, q)
-  local timeout = sub(definition, TIMEOUT_AT, TIMEOUT_AT + 7)
-  from.deliveries = from.deliveries or {}
-  local delivery = from.deliveries[timeout] or delivery_of(from, want, timeout)
-  from.deliveries[timeout] = delivery
+local function grant_new(id, birth, a, want, from, q)
+  from.rests = from.rests or {}
+  local rest = from.rests[birth] or rest_of(from, want, birth)
+  from.rests[birth] = rest
+  want.until_text = want.until_text or digits(mono + want[2])
   order, grants = order + 1, grants + 1
   local place = bytes8(order)
-  -- Enqueued, due and expires are what they were at birth.
-  local blob = NEW_HEAD .. place .. NEW_EPOCH .. sub(definition, 9, 32) .. delivery
+  local blob = NEW_HEAD .. place .. rest
   standings[id] = blob
   local here = #stand
   stand[here + 1], stand[here + 2] = id, blob
-  out[here + 1], out[here + 2] = mono + want[2], place .. id
-  ready_away[#ready_away + 1] = member
+  out[here + 1], out[here + 2] = want.until_text, id
   local n, w = q.n, a.worker
   n[AVAILABLE + 1], n[RUNNING + 1] = n[AVAILABLE + 1] - 1, n[RUNNING + 1] + 1
   q.served, w.last = grants, grants
@@ -218,7 +222,7 @@ end
 
 -- Lists with a first element that moves: whoever was served goes to the end.
 local first, last = 1, #turns
-local leased, granted = {}, 0
+local leased, granted, ready_away = {}, 0, {}
 for at = 1, #args do leased[at] = {} end
 while granted < most and first <= last do
   local a = turns[first]
@@ -228,21 +232,28 @@ while granted < most and first <= last do
   local want = args[at]
   local l, from, q = next_for(want)
   if l then
-    local id, member = take(l)
-    local definition = definitions[id]
-    if standings[id] == false and byte(definition, BORN_SIZE + 1) == PLAIN then
+    local id, birth = take(l)
+    local t = not birth and task(id)
+    if birth then
       touch_queue(q)
-      grant_new(id, definition, member, a, want, from, q)
-    else
-      grant(task(id), a.worker, want[2])
+      if l.taken == l.ids then ready_away[#ready_away + 1] = l.members[l.at] end
+      grant_new(id, birth, a, want, from, q)
+    elseif t then
+      grant(t, a.worker, want[2])
     end
-    a.last = grants
-    want[3], from[2] = want[3] - 1, from[2] - 1
-    granted = granted + 1
-    local ids = leased[at]
-    ids[#ids + 1] = id
-    last = last + 1
-    turns[last] = a
+    if birth or t then
+      a.last = grants
+      want[3], from[2] = want[3] - 1, from[2] - 1
+      granted = granted + 1
+      local ids = leased[at]
+      ids[#ids + 1] = id
+      last = last + 1
+      turns[last] = a
+    else
+      -- It is not there: whoever looks for damage counts it. The turn is not used up.
+      first = first - 1
+      turns[first] = a
+    end
   else
     a.open = a.open + 1
     if a.wants[a.open] then
@@ -257,7 +268,19 @@ while granted < most and first <= last do
     end
   end
 end
+-- Those that nobody took stay together.
+local ready_left = {}
+for prefix, l in pairs(lines) do
+  if l.is_new and l.taken > 0 and l.taken < l.ids then
+    local member = l.members[l.at]
+    ready_away[#ready_away + 1] = member
+    ready_left[#ready_left + 1] = '0'
+    ready_left[#ready_left + 1] = prefix .. char(l.rank) .. bytes8(l.order)
+      .. sub(member, l.size + 10 + l.taken * ID_SIZE)
+  end
+end
 many('ZREM', READY, ready_away, 1)
+many('ZADD', READY, ready_left, 2)
 many('HSET', STAND, stand, 2)
 many('ZADD', LEASE, out, 2)
 flush()
@@ -267,7 +290,7 @@ for at, ids in ipairs(leased) do
   counts[at] = #ids
   for _, id in ipairs(ids) do
     local here, t = #answer, tasks[id]
-    answer[here + 1], answer[here + 2], answer[here + 3] = id, standings[id], definitions[id]
+    answer[here + 1], answer[here + 2], answer[here + 3] = id, standings[id], definitions[id] or ''
     if t and (t.body_apart or t.extras) then
       apart[#apart + 1] = { (here - 1) / 3, t.body_apart and call('HGET', BODY, id),
         t.extras and call('HGET', EXTRA, 'c' .. id) }

@@ -11,10 +11,16 @@ local function oldest(name)
     local members = call('ZRANGEBYLEX', READY, from, upto, 'LIMIT', 0, FIRST)
     if #members == 0 then break end
     -- The line with its priority: what stands before order and id.
-    local head = sub(members[1], 1, -25)
+    local line = line_in(members[1])
+    local head = sub(members[1], 1, #line + 1)
     for _, member in ipairs(members) do
-      local t = sub(member, 1, -25) == head and task(sub(member, -16))
-      if t and (not due or t.due < due) then due = t.due end
+      if sub(member, 1, #head) == head then
+        local _, is_new = ids_in(member, #line)
+        local t = not is_new and task(sub(member, -ID_SIZE))
+        -- New tasks were due when they came.
+        local own = is_new and struct_unpack('>I8', member, #member - BIRTH_SIZE + 1) or t and t.due
+        if own and (not due or own < due) then due = own end
+      end
     end
     from = '[' .. sub(head, 1, -2) .. string.char(byte(head, -1) + 1)
   end

@@ -54,6 +54,10 @@ local woken, told, finished = {}, {}, false
 
 local function bytes8(number) return struct_pack('>I8', number) end
 
+-- A number with all its digits: Lua's own text of a large one has but fourteen. A score that many
+-- members get is written once: Redis would write it for each of them.
+local function digits(number) return string.format('%.0f', number) end
+
 -- A command with any number of arguments, `step` of which belong together.
 local function many(command, key, list, step)
   local most = MANY - MANY % step
@@ -197,6 +201,7 @@ local FIN_AT, ORDER_AT, EPOCH_AT, ENQUEUED_AT, NAMES_AT = 6, 22, 30, 46, 114
 -- failure are two of them. `HAS_EXTRAS`: something of it is, or was, in `extra`.
 local CANCEL, STARTED, LATE, FAILED = 1, 2, 4, 8
 local HAS_DELIVERY, HAS_GRANT, IS_PLAIN, HAS_EXTRAS = 16, 32, 64, 128
+local RUNS_PLAINLY = STARTED + HAS_DELIVERY + HAS_GRANT + IS_PLAIN
 
 local tasks, task_list = {}, {}
 -- What was read, as it is stored; false: there is none.
@@ -214,7 +219,7 @@ local function decode(id, definition, standing)
     enqueued = enqueued, due = due, fin = -1, expires = expires, order = order, max = max,
     timeout = timeout, retain = retain, key = has(flags, HAS_KEY) and key, window = window,
     until_finish = has(flags, UNTIL_FINISH), body_apart = has(flags, BODY_APART),
-    plain = has(flags, PLAIN), extras = false, grant = false, log = {} }
+    plain = has(flags, PLAIN), born = order, extras = false, grant = false, log = {} }
   if not standing then return t end
   local how, answer, ended, leased, attempt, ttl, deadline, ends, stops, holder, _, older_at
   t.state, t.reason, flags, how, answer, t.fin, ended, t.order, t.high, t.low, t.attempt, t.losses,
@@ -286,6 +291,19 @@ end
 -- The line that a task stands in, within the index of all lines.
 local function line_of(queue_name, kind) return queue_name .. '\0' .. kind .. '\0' end
 
+-- The same of a member of that index. Behind it stand the rank, the order, and an id. Plain tasks
+-- to which nothing has happened stand there together, as they came: the order of the first, all
+-- ids, and the birth that they share, which says all that a lease has to know.
+local function line_in(member) return string.match(member, '^[^%z]*%z[^%z]*%z') end
+local ID_SIZE, BIRTH_SIZE = 16, 16
+-- Of a member, behind a line of that size: where the first id is, and how many there are; of one
+-- task that is not new it is one, and no birth.
+local function ids_in(member, size)
+  local length = #member - size - 9
+  if length == ID_SIZE then return 1, false end
+  return (length - BIRTH_SIZE) / ID_SIZE, true
+end
+
 -- Until when its window holds a unique key.
 local function window_end(t) return t.enqueued + t.window end
 
@@ -296,15 +314,19 @@ local function holds_key(t)
   return by_state or wall < window_end(t)
 end
 
+-- What members of `keep` begin with that are no ids: so they are longer.
+local TOGETHER = 'together'
+
 -- Where a task stands: a member and a score for each index that it is in.
 local function places(t)
   local p = {}
   local place = bytes8(t.order) .. t.id
   local state = t.state
   if state == AVAILABLE then
-    p[READY] = { line_of(t.queue, t.kind) .. char(57 - t.priority) .. place, 0 }
+    local birth = t.plain and t.order == t.born and bytes8(t.enqueued) .. bytes8(t.timeout) or ''
+    p[READY] = { line_of(t.queue, t.kind) .. char(57 - t.priority) .. place .. birth, 0 }
   elseif state == RUNNING then
-    p[LEASE] = { place, t.grant[3] }
+    p[LEASE] = { t.id, t.grant[3] }
   elseif state == SCHEDULED or state == RETRYABLE then
     p[DUE] = { place, t.due }
   else
@@ -320,7 +342,8 @@ local function places(t)
         p[HELD] = { t.id, window_end(t) }
       end
     end
-    p[KEEP] = { t.id, kept }
+    -- Plain tasks that became final together are kept together.
+    p[KEEP] = { t.plain and TOGETHER .. t.queue .. '\0' .. shelf .. bytes8(t.fin) or t.id, kept }
     p[DONE] = { t.queue .. '\0' .. shelf .. bytes8(t.fin) .. place, 0 }
   end
   if t.expires >= 0 and not t.started and (state == SCHEDULED or state == AVAILABLE) then
@@ -329,11 +352,33 @@ local function places(t)
   return p
 end
 
+-- Takes a plain task that is new out of the line: those before and behind it stay together.
+local function leave_line(t)
+  local line = line_of(t.queue, t.kind) .. char(57 - t.priority)
+  local member = call('ZREVRANGEBYLEX', READY, '(' .. line .. bytes8(t.order + 1), '[' .. line,
+    'LIMIT', 0, 1)[1]
+  if not member then return end
+  local size = #line - 1
+  local first, count = struct_unpack('>I8', member, size + 2), ids_in(member, size)
+  local before = t.order - first
+  local at = size + 10 + before * ID_SIZE
+  if sub(member, at, at + ID_SIZE - 1) ~= t.id then return end
+  call('ZREM', READY, member)
+  if before > 0 then call('ZADD', READY, 0, sub(member, 1, at - 1) .. sub(member, -BIRTH_SIZE)) end
+  if before < count - 1 then
+    call('ZADD', READY, 0, line .. bytes8(t.order + 1) .. sub(member, at + ID_SIZE))
+  end
+end
+
 -- A task is about to be changed.
 local function touch(t)
   t.changed = true
   if t.was then return end
   t.was = places(t)
+  if t.state == AVAILABLE and t.plain and t.order == t.born then
+    leave_line(t)
+    t.was[READY] = nil
+  end
   if t.state == COMPLETED and t.key then
     -- Its window may have ended since it was put on its shelf: it stands on either.
     local at = bytes8(t.fin) .. bytes8(t.order) .. t.id
@@ -492,7 +537,8 @@ local function flush_tasks()
   for _, t in ipairs(task_list) do
     local now = t.gone and {} or places(t)
     for index, old in pairs(t.was) do
-      if not now[index] or now[index][1] ~= old[1] then
+      local is_shared = index == KEEP and #old[1] > ID_SIZE
+      if not is_shared and (not now[index] or now[index][1] ~= old[1]) then
         local list = to(away, index)
         list[#list + 1] = old[1]
       end
@@ -593,9 +639,6 @@ local function flush()
   flush_workers()
 end
 
--- A number with all its digits: Lua's own text of a large one has but fourteen.
-local function digits(number) return string.format('%.0f', number) end
-
 -- Time --------------------------------------------------------------------------------------
 
 local function first_score(index)
@@ -639,24 +682,26 @@ local function run_timers(budget)
   local due = call('ZRANGEBYSCORE', DUE, '-inf', wall, 'WITHSCORES', 'LIMIT', 0, budget)
   local out = call('ZRANGEBYSCORE', LEASE, '-inf', mono, 'WITHSCORES', 'LIMIT', 0, budget)
   if #due + #out == 0 then return swept end
-  local all = {}
+  local all, ids = {}, {}
   for at = 1, #due, 2 do
-    local order_of = struct_unpack('>I8', due[at])
-    all[#all + 1] = { due[at], tonumber(due[at + 1]), order_of, DUE }
+    ids[#ids + 1] = sub(due[at], 9)
+    all[#all + 1] = { due[at], tonumber(due[at + 1]), ids[#ids], DUE }
   end
   for at = 1, #out, 2 do
-    local order_of = struct_unpack('>I8', out[at])
-    all[#all + 1] = { out[at], wall - (mono - tonumber(out[at + 1])), order_of, LEASE }
+    ids[#ids + 1] = out[at]
+    all[#all + 1] = { out[at], wall - (mono - tonumber(out[at + 1])), out[at], LEASE }
+  end
+  load(ids)
+  for _, one in ipairs(all) do
+    local t = task(one[3])
+    one[5] = t and t.order or 0
   end
   table.sort(all, function(a, b)
     if a[2] ~= b[2] then return a[2] < b[2] end
-    return a[3] < b[3]
+    return a[5] < b[5]
   end)
-  local ids = {}
-  for at = 1, math.min(#all, budget) do ids[at] = sub(all[at][1], 9) end
-  load(ids)
-  for at = 1, #ids do
-    local t = task(ids[at])
+  for at = 1, math.min(#all, budget) do
+    local t = task(all[at][3])
     if not t then
       call('ZREM', all[at][4], all[at][1])
     elseif all[at][4] == LEASE then

@@ -77,8 +77,8 @@ end
 
 -- What plain tasks become at once that run, are completed, and have nothing in `extra`, each list
 -- written at the end.
-local stand, lease_away, shelve, keep = {}, {}, {}, {}
-local STAND_FLAGS = STARTED + HAS_DELIVERY + IS_PLAIN
+local stand, ended, shelve, keep = {}, {}, {}, {}
+local STAND_FLAGS = RUNS_PLAINLY - HAS_GRANT
 local DONE_HEAD = sub(struct_pack(STANDING, COMPLETED, -1, STAND_FLAGS, E_COMPLETE, COMPLETED, wall,
   wall, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '', 0, ''), 1, ORDER_AT - 1)
 local shelves = {}
@@ -87,8 +87,9 @@ local shelves = {}
 local function shelf_of(name)
   local q = queue(name)
   touch_queue(q)
-  local shelf = { queue = q, kept = wall + q.retain[1],
-    before = name .. '\0' .. tostring(COMPLETED) .. bytes8(wall) }
+  local shelf = { queue = q, before = name .. '\0' .. tostring(COMPLETED) .. bytes8(wall) }
+  keep[#keep + 1] = digits(wall + q.retain[1])
+  keep[#keep + 1] = TOGETHER .. shelf.before
   shelves[name] = shelf
   return shelf
 end
@@ -109,12 +110,9 @@ local function complete(id, blob)
   standings[id] = new
   local here = #stand
   stand[here + 1], stand[here + 2] = id, new
-  shelve[here + 1], shelve[here + 2] = 0, shelf.before .. place .. id
-  keep[here + 1], keep[here + 2] = shelf.kept, id
-  lease_away[#lease_away + 1] = sub(blob, ORDER_AT, ORDER_AT + 7) .. id
+  shelve[here + 1], shelve[here + 2] = '0', shelf.before .. place .. id
+  ended[#ended + 1] = id
 end
-
-local RUNS_PLAINLY = STARTED + HAS_DELIVERY + HAS_GRANT + IS_PLAIN
 
 local keys, others = args[1], {}
 local ids, answers = {}, {}
@@ -136,7 +134,7 @@ for at, id in ipairs(ids) do
   end
 end
 many('HSET', STAND, stand, 2)
-many('ZREM', LEASE, lease_away, 1)
+many('ZREM', LEASE, ended, 1)
 many('ZADD', DONE, shelve, 2)
 many('ZADD', KEEP, keep, 2)
 return finish(char(unpack(answers)))

@@ -70,7 +70,7 @@ end
 
 -- A plain task that is final and has nothing in `extra` (see the prelude) is forgotten without
 -- being read whole, with others: each list is written at the end.
-local function prune_plain(id, blob, state, lists)
+local function prune_plain(id, blob, state, lists, place)
   local _, name = struct_unpack('>Bc0Bc0', blob, NAMES_AT)
   local q = queue(name)
   touch_queue(q)
@@ -83,23 +83,24 @@ local function prune_plain(id, blob, state, lists)
   local here = #lists.ids + 1
   lists.ids[here] = id
   lists.age[here] = sub(blob, ENQUEUED_AT, ENQUEUED_AT + 7) .. id
-  lists.done[here] = name .. '\0' .. tostring(state) .. sub(blob, FIN_AT, FIN_AT + 7)
-    .. sub(blob, ORDER_AT, ORDER_AT + 7) .. id
-  lists.gone[here + here - 1], lists.gone[here + here] = wall, id
+  lists.done[here] = place or name .. '\0' .. tostring(state)
+    .. sub(blob, FIN_AT, FIN_AT + 7) .. sub(blob, ORDER_AT, ORDER_AT + 7) .. id
+  lists.gone[here + here - 1], lists.gone[here + here] = lists.now, id
 end
 
-local pruned = 0
-local function prune(ids)
+local pruned, now_text = 0, digits(wall)
+-- Forgets tasks; `places`: where in `done` they stand, if that is known.
+local function prune(ids, places_known)
   load_standings(ids)
-  local lists = { ids = {}, age = {}, done = {}, gone = {} }
-  for _, id in ipairs(ids) do
+  local lists = { ids = {}, age = {}, done = {}, gone = {}, now = now_text }
+  for at, id in ipairs(ids) do
     local blob, state, flags = standings[id]
     if blob and not tasks[id] then
       local _
       state, _, flags = byte(blob, 1, 3)
     end
     if flags and state >= COMPLETED and has(flags, IS_PLAIN) and not has(flags, HAS_EXTRAS) then
-      prune_plain(id, blob, state, lists)
+      prune_plain(id, blob, state, lists, places_known and places_known[at])
       pruned = pruned + 1
     else
       local t = task(id)
@@ -113,10 +114,39 @@ local function prune(ids)
   many('HDEL', STAND, lists.ids, 1)
   many('ZREM', AGE, lists.age, 1)
   many('ZREM', DONE, lists.done, 1)
-  many('ZREM', KEEP, lists.ids, 1)
   many('ZADD', GONE, lists.gone, 2)
   flush()
   left = left - #ids
+end
+
+-- Tasks that have been kept long enough.
+local function prune_kept()
+  local ids, over = {}, {}
+  for _, member in ipairs(call('ZRANGEBYSCORE', KEEP, '-inf', wall, 'LIMIT', 0, left)) do
+    if #ids >= left then break end
+    if #member == ID_SIZE then
+      ids[#ids + 1] = member
+    else
+      -- All of one moment: those that are not plain have a member of their own.
+      local place, found = sub(member, #TOGETHER + 1), {}
+      local there = call('ZRANGEBYLEX', DONE, '[' .. place, '(' .. place .. '\1')
+      for at, one in ipairs(there) do found[at] = sub(one, -ID_SIZE) end
+      load_standings(found)
+      for _, id in ipairs(found) do
+        local standing = standings[id]
+        if standing and has(byte(standing, 3), IS_PLAIN) then
+          if #ids == left then
+            found = nil
+            break
+          end
+          ids[#ids + 1] = id
+        end
+      end
+      if found then over[#over + 1] = member end
+    end
+  end
+  prune(ids)
+  many('ZREM', KEEP, over, 1)
 end
 
 -- Completed tasks beyond the number that their queue keeps, oldest first.
@@ -134,7 +164,15 @@ local function thin_out()
           '(' .. name .. '\0' .. next_shelf, 'LIMIT', 0, math.min(excess, left))
         local ids = {}
         for number, member in ipairs(members) do ids[number] = sub(member, -16) end
-        prune(ids)
+        prune(ids, members)
+        -- Nothing is left of the moments before the last.
+        local over, before = {}, nil
+        for _, member in ipairs(members) do
+          local moment = TOGETHER .. sub(member, 1, -25)
+          if before and moment ~= before then over[#over + 1] = before end
+          before = moment
+        end
+        many('ZREM', KEEP, over, 1)
         if #ids < excess and left <= 0 then return true end
       end
       call('HDEL', JOBS, job)
@@ -146,7 +184,7 @@ end
 local more = say_anew()
 if not more then
   if left > 0 then let_go_of_keys() end
-  if left > 0 then prune(call('ZRANGEBYSCORE', KEEP, '-inf', wall, 'LIMIT', 0, left)) end
+  if left > 0 then prune_kept() end
   more = thin_out()
 end
 
