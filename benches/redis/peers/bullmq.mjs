@@ -14,7 +14,7 @@ const env = (name, other) => Number(process.env[name] ?? other);
 const QUEUE = "bench";
 const PRODUCE = best ? { size: 1_000, lanes: env("LANES", 2) } : { size: 1, lanes: 10 };
 const CONSUME = best
-  ? { workers: env("WORKERS", 4), concurrency: env("CONCURRENCY", 100) }
+  ? { workers: env("WORKERS", 2), concurrency: env("CONCURRENCY", 100) }
   : { workers: 1, concurrency: 10 };
 
 function connection() {

@@ -17,7 +17,7 @@ pub const ALL: [Contender; 5] = [
     },
     Contender {
         name: "BullMQ, best",
-        how: "addBulk of 1,000, 8 workers with 100 jobs at a time each, finished jobs removed",
+        how: "addBulk of 1,000, 2 workers with 100 jobs at a time each, finished jobs removed",
         drive: Drive::node("bullmq.mjs", "best"),
         one_in: 1,
         workloads: &[Enqueue, Drain, Lifecycle, Latency],
