@@ -6,3 +6,4 @@ mod loss;
 mod redis_server;
 mod rig;
 mod several;
+mod together;
