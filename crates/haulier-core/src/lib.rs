@@ -14,6 +14,7 @@
 //! | [`limits`] | a limit on everything |
 //! | [`capabilities`] | what a store can keep, and how durably |
 //! | [`clock`], [`entropy`] | the seams for time and chance |
+//! | [`lease_time`] | how leases outlive a database's calendar |
 //! | [`error`], [`invariant`] | one error; the numbered promises |
 //! | [`probe`] | planted bugs, rare states and failpoints, for tests alone |
 
@@ -26,6 +27,7 @@ pub mod filter;
 pub mod inspect;
 pub mod invariant;
 pub mod lease;
+pub mod lease_time;
 pub mod limits;
 pub mod maintain;
 pub mod name;

@@ -90,7 +90,7 @@ pub(crate) async fn arrive(inner: &Arc<Inner>) -> Result<()> {
         .db
         .write("open", |tx| async move {
             let row = tx.one(sql!("arrive"), &[node, &GAP]).await?;
-            let (mut seen, others) = (Seen::read(&row)?, row.try_get::<_, bool>("others")?);
+            let (mut seen, others) = (time::seen(&row)?, row.try_get::<_, bool>("others")?);
             let alone = !others || seen.gap() > GAP;
             if alone && !(-TOLERANCE..=GAP).contains(&seen.gap()) {
                 let leases = seen.leases;
@@ -205,7 +205,7 @@ impl Slice<'_> {
                     &[node, &wake, &expires, &deadline, &kept, &gone, &AHEAD, &adds_up];
                 let (row, ()) = try_join!(biased; tx.one(sql!("sweep_due"), floors), tx.commit())?;
                 let moment = Moment { before, after: clock.monotonic() };
-                let seen = Seen::read(&row)?;
+                let seen = time::seen(&row)?;
                 let watch = remembered.unwrap_or_else(|| Watch::start(&seen, moment));
                 let (time, watch) = watch.look(&seen, moment);
                 Ok((seen, Due::read(&row, time)?, watch))
