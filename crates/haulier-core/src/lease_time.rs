@@ -1,5 +1,5 @@
-//! The time by which leases live in a database that has a clock of its own: how its calendar and the
-//! time of leases belong together. What is written, and by whom, is the store's.
+//! The time by which leases live in a database that has a clock of its own: how its calendar and
+//! the time of leases belong together. What is written, and by whom, is the store's.
 //!
 //! Leases must not follow a calendar that jumps, and must not run out while no server is there to
 //! renew them. So a server compares what the database's clock has done since its last sweep with

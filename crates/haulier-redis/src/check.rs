@@ -35,29 +35,65 @@ pub(crate) async fn start(db: &Db, options: &Options) -> Result<Durability, Open
             options.place()
         ));
     }
-    let policy = field("maxmemory_policy");
-    if field("maxmemory") != "0" && policy != "noeviction" {
-        return refused(format!(
-            "maxmemory-policy is {policy}: Redis would throw tasks away when it is full; set it to \
-             noeviction"
-        ));
+    if let Some(trouble) = eviction(field("maxmemory"), field("maxmemory_policy")) {
+        return refused(trouble);
     }
     let durability = durability(db, field("aof_enabled") == "1").await;
-    if durability < options.class {
-        return refused(format!(
-            "class {} is demanded, but Redis keeps {durability}: set appendonly to yes and \
-             appendfsync to always for D2, to everysec for D1",
-            options.class
-        ));
+    if let Some(trouble) = below(durability, options.class) {
+        return refused(trouble);
     }
-    let asked = db.invoke::<i64>(&script::INIT, &[FORMAT.to_string().into_bytes()]).await;
-    match asked.map_err(OpenError::from_call)? {
-        FORMAT => Ok(durability),
+    let asked = db.invoke(&script::INIT, &[FORMAT.to_string().into_bytes()]).await;
+    let (format, born): (i64, Vec<u8>) = asked.map_err(OpenError::from_call)?;
+    match format {
+        FORMAT => {
+            db.born.get_or_init(|| born.into());
+            Ok(durability)
+        }
+        -1 => refused(format!(
+            "the key {} is not there, and others of the store are: was it deleted or evicted? \
+             Restore Redis from its backup",
+            db.keys.name(1)
+        )),
         newer => refused(format!(
             "the store was written in format {newer}, this program knows format {FORMAT}: use a \
              newer one"
         )),
     }
+}
+
+/// The same settings again, of a store that is open: what an acknowledgement is worth now, or why
+/// it cannot go on.
+pub(crate) async fn again(db: &Db, class: Durability) -> Result<Result<Durability, String>> {
+    let info = info(db).await?;
+    let field = |name: &str| {
+        let mut lines = info.lines();
+        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default()
+    };
+    if let Some(trouble) = eviction(field("maxmemory"), field("maxmemory_policy")) {
+        return Ok(Err(trouble));
+    }
+    let durability = durability(db, field("aof_enabled") == "1").await;
+    Ok(below(durability, class).map_or(Ok(durability), Err))
+}
+
+/// Why a Redis loses tasks when it is full.
+fn eviction(most: &str, policy: &str) -> Option<String> {
+    (most != "0" && policy != "noeviction").then(|| {
+        format!(
+            "maxmemory-policy is {policy}: Redis would throw tasks away when it is full; set it to \
+             noeviction"
+        )
+    })
+}
+
+/// Why acknowledgements are not worth what is demanded.
+fn below(durability: Durability, class: Durability) -> Option<String> {
+    (durability < class).then(|| {
+        format!(
+            "class {class} is demanded, but Redis keeps {durability}: set appendonly to yes and \
+             appendfsync to always for D2, to everysec for D1"
+        )
+    })
 }
 
 fn refused<T>(text: String) -> Result<T, OpenError> {

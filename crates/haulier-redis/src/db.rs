@@ -1,7 +1,7 @@
 //! One connection for all calls, which redis's own driver makes anew when it is lost, and the one
 //! way in which scripts are called: with every key of the shard, the time, and one argument.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,6 +33,8 @@ pub(crate) struct Db {
     timeout: Duration,
     /// The time that tests set, with the calendar as a store follows it.
     time: Option<(Arc<dyn Clock>, Mutex<StoreTime>)>,
+    /// The name of the store that was opened: a script does nothing to another one.
+    pub born: OnceLock<Bytes>,
     /// Why the store had to stop.
     pub failed: watch::Sender<Option<Fatal>>,
 }
@@ -55,7 +57,8 @@ impl Db {
         let keys = Keys::of(&options.prefix, 0);
         let pace = Arc::clone(&options.pace);
         let (timeout, failed) = (options.timeout, watch::Sender::new(None));
-        Ok(Self { client, connection, keys, pace, timeout, time, failed })
+        let born = OnceLock::new();
+        Ok(Self { client, connection, keys, pace, timeout, time, born, failed })
     }
 
     /// A connection of its own, for what is told between servers.
@@ -64,14 +67,15 @@ impl Db {
         Box::pin(self.client.get_async_pubsub()).await.map_err(fail)
     }
 
-    /// The time, for a script: nothing if it is Redis's own.
-    fn time(&self) -> Vec<u8> {
-        let Some((clock, calendar)) = &self.time else { return Vec::new() };
+    /// Which store is meant and what time it is, for a script: no time if it is Redis's own.
+    fn head(&self) -> Vec<u8> {
+        let born = self.born.get().map_or_else(Vec::new, |born| born.to_vec());
+        let Some((clock, calendar)) = &self.time else { return born };
         let reading = clock.read();
         let wall = calendar.lock().unwrap_or_else(PoisonError::into_inner).now(reading);
         let mut pack = Pack::new();
         pack.array(2).int(whole(wall.0)).int(whole(millis(reading.monotonic)));
-        pack.into_bytes()
+        [born, pack.into_bytes()].concat()
     }
 
     /// Calls a script and reads what it answers.
@@ -86,7 +90,7 @@ impl Db {
         args: Pack,
         more: Vec<Vec<u8>>,
     ) -> Result<(Value, Vec<Bytes>)> {
-        let mut all = vec![self.time(), args.into_bytes()];
+        let mut all = vec![self.head(), args.into_bytes()];
         all.extend(more);
         let answer = match self.invoke(script, &all).await? {
             redis::Value::Array(parts) => parts,

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
+use crc32c::{crc32c, crc32c_append};
 use haulier_core::{
     Kind, NewTask, Payload, Policy, Priority, QueueName, Result, Start, State, Task, TaskId,
     Timestamp, Unique, Until,
@@ -17,6 +18,9 @@ use crate::pack::{Value, misread};
 /// Payloads of so many bytes are kept within the definition, larger ones apart: scripts that look
 /// at a task need not read them.
 const WITHIN_MAX: usize = 1_024;
+
+/// What the script that takes a task in puts first: see `BORN_SIZE` in `prelude.lua`.
+const BORN_SIZE: usize = 33;
 
 const UNTIL_FINISH: u8 = 1;
 const HAS_KEY: u8 = 2;
@@ -36,6 +40,9 @@ pub(crate) struct Definition {
     pub task: Task,
     /// How it holds its unique key.
     pub unique: Option<Unique>,
+    /// The checksum of all of it but the payload, and the one that the whole must have.
+    head: u32,
+    sum: u32,
 }
 
 /// Whether a task's payload is kept apart.
@@ -86,14 +93,17 @@ pub(crate) fn write(new: &NewTask) -> Vec<u8> {
     to.put_slice(key);
     to.put_u32(u32::try_from(about.len()).unwrap_or(u32::MAX));
     to.put_slice(&about);
+    // Of the id, too: another task's definition in its place is noticed.
+    let head = crc32c_append(crc32c(&new.id.to_bytes()), &to);
+    to.put_u32(crc32c_append(head, &new.payload.bytes));
     to.put_slice(within);
     to
 }
 
 impl Definition {
     /// Reads what a script has kept.
-    pub fn read(id: TaskId, bytes: Bytes) -> Result<Self> {
-        let mut fields = Fields::of(bytes);
+    pub fn read(id: TaskId, bytes: &Bytes) -> Result<Self> {
+        let mut fields = Fields::of(bytes.clone());
         let _order = fields.long()?;
         let enqueued_at = Timestamp(fields.long()?);
         let due_at = Timestamp(fields.long()?);
@@ -113,6 +123,11 @@ impl Definition {
         let about = fields.bytes(usize::try_from(length).map_err(|_| misread())?)?;
         let about = if about.is_empty() { Value::Nil } else { Value::Bytes(about) };
         let about = About::read(about)?;
+        let sum = fields.count()?;
+        let payload = fields.rest();
+        let covered = bytes.len() - payload.len() - size_of::<u32>();
+        let covered = bytes.get(BORN_SIZE..covered).ok_or_else(misread)?;
+        let head = crc32c_append(crc32c(&id.to_bytes()), covered);
         let unique = match flags & HAS_KEY {
             0 => None,
             _ => Some(Unique {
@@ -126,14 +141,19 @@ impl Definition {
             id,
             queue,
             kind,
-            payload: Payload { bytes: fields.rest(), content_type: about.content_type },
+            payload: Payload { bytes: payload, content_type: about.content_type },
             priority,
             policy: Policy { max_attempts, backoff: about.backoff, timeout, retain },
             expires_in: about.expires_in,
             headers: about.headers,
             labels: about.labels,
         };
-        Ok(Self { enqueued_at, due_at, state, task, unique })
+        Ok(Self { enqueued_at, due_at, state, task, unique, head, sum })
+    }
+
+    /// Whether it is what was written, now that the payload is there, wherever it was kept.
+    pub fn is_sound(&self) -> bool {
+        crc32c_append(self.head, &self.task.payload.bytes) == self.sum
     }
 }
 
@@ -156,13 +176,23 @@ mod tests {
             Some(Unique { window: Duration::from_secs(9), ..Unique::new("k".repeat(256)) });
         let born = [&[0, 0, 0, 0, 0, 0, 0, 3][..], &[0; 7], &[5], &[0; 7], &[6], &[255; 8], &[1]];
         let whole = [born.concat(), write(&new)].concat();
-        let read = Definition::read(id, whole.clone().into()).unwrap();
+        let read = Definition::read(id, &whole.clone().into()).unwrap();
         assert_eq!((read.enqueued_at, read.due_at), (Timestamp(5), Timestamp(6)));
+        assert!(read.is_sound(), "I9");
         assert_eq!((read.task, read.unique), (new.task.clone(), new.unique.clone()));
         assert_eq!(read.state, State::ALL[1]);
         for length in 0..whole.len() - new.payload.bytes.len() {
             let cut = Bytes::copy_from_slice(&whole[..length]);
-            assert!(Definition::read(id, cut).is_err(), "{length}");
+            assert!(Definition::read(id, &cut).is_err(), "{length}");
         }
+        // I9, I16: a byte that has changed since is noticed, or not read at all.
+        for at in BORN_SIZE..whole.len() {
+            let mut rotten = whole.clone();
+            rotten[at] ^= 0x10;
+            let read = Definition::read(id, &rotten.into());
+            assert!(read.is_err() || !read.unwrap().is_sound(), "{at}");
+        }
+        let other = Definition::read(TaskId::from_bytes([8; 16]), &whole.into()).unwrap();
+        assert!(!other.is_sound(), "another task's");
     }
 }

@@ -37,7 +37,7 @@ pub(crate) async fn enqueue(inner: &Inner, tasks: Vec<NewTask>) -> Result<Vec<En
         return Err(misread());
     }
     let (mut codes, mut others) = (codes.iter(), others.into_iter());
-    let durability = inner.durability;
+    let durability = inner.durability();
     let answer = |(task, refused): (&NewTask, Option<Refusal>)| {
         if let Some(refusal) = refused {
             return Ok(Enqueued::Refused(refusal));
@@ -98,7 +98,7 @@ pub(crate) fn id(value: Value) -> Result<TaskId> {
 }
 
 fn read(inner: &Inner, task: &NewTask, answer: Value) -> Result<Enqueued> {
-    let durability = inner.durability;
+    let durability = inner.durability();
     let mut parts = answer.list()?.into_iter();
     let mut next = || parts.next().ok_or_else(misread);
     let refuse = |code, message| Ok(Enqueued::Refused(Refusal::new(code, message)));

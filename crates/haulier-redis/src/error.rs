@@ -45,11 +45,13 @@ impl OpenError {
 pub enum Fatal {
     /// Keys, or what they held, are gone.
     Damaged(String),
+    /// Redis does not keep any more what acknowledgements promise.
+    Refused(String),
 }
 
 impl fmt::Display for Fatal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Damaged(why) = self;
+        let (Self::Damaged(why) | Self::Refused(why)) = self;
         f.write_str(why)
     }
 }

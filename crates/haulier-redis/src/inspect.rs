@@ -67,7 +67,7 @@ async fn are_final(inner: &Inner, ids: &[TaskId]) -> Result<bool> {
 
 /// A task, from its definition and its standing, if it has one.
 fn record(id: TaskId, definition: Value, standing: Value) -> Result<Record> {
-    let definition = Definition::read(id, definition.bytes()?)?;
+    let definition = Definition::read(id, &definition.bytes()?)?;
     Record::read(definition, standing.maybe().map(Value::bytes).transpose()?)
 }
 
@@ -212,7 +212,8 @@ pub(crate) async fn queues(inner: &Inner) -> Result<Vec<QueueStats>> {
         let mut command = redis::cmd("HSCAN");
         command.arg(inner.db.keys.queue()).arg(cursor).arg("COUNT").arg(1_000);
         let (next, found): (u64, Vec<Vec<u8>>) = inner.db.command("queues", &command).await?;
-        for pair in found.chunks_exact(2) {
+        // One field is no queue, but a mark.
+        for pair in found.chunks_exact(2).filter(|pair| !pair[0].is_empty()) {
             let queue = read_queue(&pair[0], pair[1].clone())?;
             // A queue may be found twice.
             stats.insert(queue.queue.clone(), queue);

@@ -26,6 +26,11 @@ impl Keys {
         &self.0[1]
     }
 
+    /// The key of this number, as scripts count them: from one on.
+    pub fn name(&self, number: usize) -> &str {
+        self.0.get(number.wrapping_sub(1)).map_or("?", String::as_str)
+    }
+
     /// The key that holds every queue.
     pub fn queue(&self) -> &str {
         &self.0[12]

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use haulier_core::{Epoch, Lease, LeaseKey, Result, Want, limits};
+use haulier_core::{
+    Cause, Epoch, Failure, Lease, LeaseKey, Outcome, Result, Settlement, Want, limits,
+};
 
 use crate::about::{read_checkpoints, span};
 use crate::definition::Definition;
 use crate::enqueue::id as id_of;
 use crate::pack::{Pack, Value, misread};
 use crate::record::Granted;
-use crate::script;
 use crate::store::Inner;
+use crate::{script, settle};
 
 /// Claims for these wants, a share for each.
 pub(crate) async fn lease<'a>(
@@ -37,7 +39,9 @@ pub(crate) async fn lease<'a>(
     let definitions = definitions(inner, &leases).await?;
     let mut apart = read_apart(apart)?;
     let mut leases = leases.chunks_exact(PARTS).zip(definitions).enumerate();
-    let read_share = |(want, count): (&&Want, usize)| {
+    let mut rotten = Vec::new();
+    let mut shares = Vec::with_capacity(wants.len());
+    for (want, count) in wants.iter().zip(counts) {
         let mut share = Vec::with_capacity(count);
         for (at, (parts, definition)) in leases.by_ref().take(count) {
             let Some(definition) = definition else {
@@ -45,11 +49,36 @@ pub(crate) async fn lease<'a>(
                 tracing::error!("a task was claimed that has no definition any more");
                 continue;
             };
-            share.push(read(want, parts, definition, apart.remove(&at))?);
+            match read(want, parts, &definition, apart.remove(&at))? {
+                Ok(lease) => share.push(lease),
+                Err(key) => rotten.push(key),
+            }
         }
-        Ok(share)
-    };
-    wants.iter().zip(counts).map(read_share).collect()
+        shares.push(share);
+    }
+    reject(inner, &rotten).await;
+    Ok(shares)
+}
+
+/// Tasks that are not what was handed over are never delivered, and must not hold up the others:
+/// they are dead, and say why.
+async fn reject(inner: &Inner, rotten: &[LeaseKey]) {
+    if rotten.is_empty() {
+        return;
+    }
+    for key in rotten {
+        tracing::error!(
+            task = %key.task,
+            "the task is damaged in Redis: its checksum does not hold. It is not delivered, and dead"
+        );
+    }
+    let ends = rotten.iter().map(|key| {
+        let failure = Failure::new(Cause::Decode, "damaged in the store: its checksum is wrong");
+        Settlement { key: *key, outcome: Outcome::Reject { failure } }
+    });
+    if let Err(error) = settle::settle(inner, ends.collect()).await {
+        tracing::warn!("damaged tasks were not set aside, and will be met again: {error:#}");
+    }
 }
 
 /// The definitions of leases: those that the script has not read are read now.
@@ -104,30 +133,36 @@ pub(crate) fn write_epoch(args: &mut Pack, epoch: Epoch) {
     args.int(i64::try_from(low).unwrap_or_default());
 }
 
+/// A lease; only its key if the task is not what was handed over.
 fn read(
     want: &Want,
     parts: &[Bytes],
-    definition: Bytes,
+    definition: &Bytes,
     apart: Option<(Value, Value)>,
-) -> Result<Lease> {
+) -> Result<std::result::Result<Lease, LeaseKey>> {
     let [id, standing, _] = parts else { return Err(misread()) };
     let id = id_of(Value::Bytes(id.clone()))?;
-    let Definition { mut task, enqueued_at, .. } = Definition::read(id, definition)?;
+    let mut definition = Definition::read(id, definition)?;
     let Granted { epoch, attempt, losses } = Granted::read(standing.clone())?;
+    let key = LeaseKey { task: id, epoch };
     let mut checkpoints = Vec::new();
     if let Some((payload, steps)) = apart {
         if let Some(payload) = payload.maybe() {
-            task.payload.bytes = payload.bytes()?;
+            definition.task.payload.bytes = payload.bytes()?;
         }
         checkpoints = read_checkpoints(steps, true)?;
     }
-    Ok(Lease {
-        key: LeaseKey { task: id, epoch },
+    if !definition.is_sound() {
+        return Ok(Err(key));
+    }
+    let Definition { task, enqueued_at, .. } = definition;
+    Ok(Ok(Lease {
+        key,
         task: Arc::new(task),
         attempt,
         losses,
         ttl: want.ttl,
         enqueued_at,
         checkpoints,
-    })
+    }))
 }

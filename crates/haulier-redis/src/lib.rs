@@ -10,6 +10,8 @@
 //! | `lua/` | the scripts, one a verb, behind a common prelude that explains the indexes |
 //! | `keys`, `script`, `pack` | what scripts are given: keys, code, arguments |
 //! | `db`, `error` | the connection, and what a failure means |
+//! | `time` | the time of leases, which a calendar that jumps does not move |
+//! | `witness`, `look` | whether something was lost: against what was told, and in itself |
 //! | `options`, `check`, `node` | how a Redis is named, what it must be like, who serves it |
 //! | `definition`, `record`, `about`, `fields` | core's nouns as they are kept |
 //! | `enqueue`, `lease`, `beat`, `settle`, `control`, `sweep` | the verbs |
@@ -29,6 +31,7 @@ mod fields;
 mod inspect;
 mod keys;
 mod lease;
+mod look;
 mod node;
 mod notify;
 mod options;
@@ -38,8 +41,11 @@ mod script;
 mod settle;
 mod store;
 mod sweep;
+mod time;
+mod witness;
 mod workers;
 
 pub use error::{Fatal, OpenError};
 pub use options::Options;
 pub use store::RedisStore;
+pub use witness::Counts;

@@ -27,6 +27,8 @@ pub struct Options {
     pub class: Durability,
     /// How often a server looks for work that nobody told it of; `None` leaves it to the store.
     pub poll: Option<Duration>,
+    /// How often everything is checked again while the store is open.
+    pub recheck: Duration,
     /// How long an answer may take.
     pub timeout: Duration,
     /// Largest payload or result to accept, in bytes.
@@ -52,7 +54,7 @@ impl Options {
         let mut theirs = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
-                Some((key @ ("prefix" | "class" | "poll" | "timeout"), value)) => {
+                Some((key @ ("prefix" | "class" | "poll" | "recheck" | "timeout"), value)) => {
                     ours.push((key, value));
                 }
                 _ => theirs.push(pair),
@@ -73,6 +75,7 @@ impl Options {
             prefix: "haulier".to_owned(),
             class: Durability::D0,
             poll: None,
+            recheck: Duration::from_mins(1),
             timeout: Duration::from_secs(10),
             payload_bytes_max: PAYLOAD_BYTES_DEFAULT,
             pace: Arc::clone(&clock),
@@ -85,6 +88,7 @@ impl Options {
                 "prefix" => options.prefix = prefix(value)?,
                 "class" => options.class = class(value)?,
                 "poll" => options.poll = Some(pause(key, value)?),
+                "recheck" => options.recheck = pause(key, value)?,
                 _ => options.timeout = pause(key, value)?,
             }
         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use haulier_core::filter::Subject;
 use haulier_core::{
-    DeadReason, Delivery, Ended, Epoch, Failure, LeaseView, Result, Standing, State, TaskView,
-    Timestamp, WorkerId,
+    DeadReason, Delivery, Ended, Epoch, Error, Failure, LeaseView, Result, Standing, State,
+    TaskView, Timestamp, WorkerId,
 };
 
 use crate::about::{read_checkpoints, read_failure, read_payload, read_progress};
@@ -158,11 +158,18 @@ impl Record {
 
     /// The task as it stands; `now` is the time that leases count on.
     pub fn view(self, parts: Parts, now: u64) -> Result<TaskView> {
-        let Definition { mut task, enqueued_at, unique, .. } = self.definition;
+        let mut definition = self.definition;
+        if let Some(apart) = parts.payload.maybe() {
+            definition.task.payload.bytes = apart.bytes()?;
+        }
+        if parts.with_payload && !definition.is_sound() {
+            let id = definition.task.id;
+            let text = format!("task {id} is damaged in Redis: its checksum does not hold");
+            return Err(Error::internal(text));
+        }
+        let Definition { mut task, enqueued_at, unique, .. } = definition;
         if !parts.with_payload {
             task.payload.bytes = Bytes::new();
-        } else if let Some(apart) = parts.payload.maybe() {
-            task.payload.bytes = apart.bytes()?;
         }
         let failures = parts.failures.list()?.into_iter().map(read_failure);
         let failures: Vec<Option<Failure>> = failures.collect::<Result<_>>()?;

@@ -25,16 +25,20 @@ macro_rules! scripts {
             pub(crate) static $name: Script = Script {
                 name: $file,
                 writes: $writes,
-                code: LazyLock::new(|| redis::Script::new(concat!(
-                    include_str!("lua/prelude.lua"),
-                    // Lua has room for 200 names in one function.
-                    "\nreturn (function()\n",
-                    include_str!(concat!("lua/", $file, ".lua")),
-                    "\nend)()\n",
-                ))),
+                code: LazyLock::new(|| {
+                    whole($writes, include_str!(concat!("lua/", $file, ".lua")))
+                }),
             };
         )*
     };
+}
+
+/// A verb's script behind what each begins with.
+fn whole(writes: bool, verb: &str) -> redis::Script {
+    let meet = if writes { include_str!("lua/meet.lua") } else { "" };
+    // Lua has room for 200 names in one function.
+    let parts = [include_str!("lua/prelude.lua"), meet, "return (function()", verb, "end)()"];
+    redis::Script::new(&parts.join("\n"))
 }
 
 /// Those that need no prelude.
@@ -71,10 +75,14 @@ scripts! {
     CONFIGURE = "configure", true;
     DIRECT = "direct", true;
     SWEEP = "sweep", true;
+    PULSE = "pulse", true;
+    CLOCK = "clock", false;
+    KEEP = "keep", true;
+    HEAL = "heal", true;
+    LOOK = "look", false;
 }
 
 bare! {
     INIT = "init", true;
     LEAVE = "leave", true;
-    PULSE = "pulse", true;
 }

@@ -24,7 +24,11 @@ use crate::notify::Hub;
 use crate::options::Options;
 use crate::pack::{Pack, Value};
 use crate::script::Script;
-use crate::{beat, check, claim, control, enqueue, inspect, node, notify, settle, sweep, workers};
+use crate::time::Timekeeper;
+use crate::witness::{Counts, Met, Witness};
+use crate::{
+    beat, check, claim, control, enqueue, inspect, look, node, notify, settle, sweep, workers,
+};
 
 /// How long a clean stop waits for what runs beside the calls.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
@@ -51,8 +55,10 @@ pub(crate) struct Inner {
     pub(crate) node: String,
     pub(crate) hub: Hub,
     pub(crate) claims: Claims,
+    witness: Mutex<Witness>,
+    pub(crate) time: Timekeeper,
     /// What an acknowledgement is worth.
-    pub(crate) durability: Durability,
+    durability: Mutex<Durability>,
     closing: watch::Sender<bool>,
     beside: Mutex<JoinSet<()>>,
 }
@@ -87,7 +93,8 @@ impl Inner {
         more: Vec<Vec<u8>>,
     ) -> Result<(Value, Vec<Bytes>)> {
         let (answer, rest) = self.db.call_with(script, args, more).await?;
-        let [answer, queues, workers, finished, next] = answer.tuple()?;
+        let [answer, queues, workers, finished, next, met, seen] = answer.tuple()?;
+        self.witness(met, seen)?;
         for queue in queues.list()? {
             self.hub.in_line(&QueueName::new(queue.text()?).map_err(Error::from)?);
         }
@@ -101,6 +108,18 @@ impl Inner {
             self.hub.due_in(Duration::from_millis(millis));
         }
         Ok((answer, rest))
+    }
+
+    /// Notices when Redis knows less than this server was told.
+    fn witness(&self, met: Value, seen: Value) -> Result<()> {
+        let (met, seen) = (Met::read(met)?, Counts::read(seen)?);
+        let mut witness = self.witness.lock().unwrap_or_else(PoisonError::into_inner);
+        let change = witness.hear(met, seen);
+        drop(witness);
+        if let Some(change) = change {
+            change.tell(met.generation);
+        }
+        Ok(())
     }
 
     /// Calls a script that only looks.
@@ -117,6 +136,26 @@ impl Inner {
     /// Becomes `true` when the store is to be closed.
     pub(crate) fn closing(&self) -> watch::Receiver<bool> {
         self.closing.subscribe()
+    }
+
+    /// What an acknowledgement is worth.
+    pub(crate) fn durability(&self) -> Durability {
+        *self.durability.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It is worth so much from now on.
+    pub(crate) fn set_durability(&self, is: Durability) {
+        let mut durability = self.durability.lock().unwrap_or_else(PoisonError::into_inner);
+        let was = std::mem::replace(&mut *durability, is);
+        if was != is {
+            tracing::warn!(%was, %is, "what an acknowledgement is worth has changed");
+        }
+    }
+
+    /// The store has to stop.
+    pub(crate) fn fail(&self, fatal: Fatal) {
+        tracing::error!("the store stops: {fatal}");
+        self.db.failed.send_replace(Some(fatal));
     }
 
     /// A verb of a store that had to stop, or is closed, fails.
@@ -148,16 +187,20 @@ impl RedisStore {
             node,
             hub: Hub::new(Arc::clone(&options.pace)),
             claims: Claims::default(),
-            durability,
+            witness: Mutex::default(),
+            time: Timekeeper::default(),
+            durability: Mutex::new(durability),
             closing: watch::Sender::new(false),
             beside: Mutex::default(),
             options,
         });
+        look::start_up(&inner).await?;
         node::arrive(&inner).await.map_err(OpenError::from_call)?;
         notify::start(&inner);
         claim::start(&inner);
         workers::start(&inner);
         node::start(&inner);
+        look::start(&inner);
         Ok(Self { _last: Arc::new(Last(Arc::clone(&inner))), inner })
     }
 
@@ -196,6 +239,12 @@ impl RedisStore {
                 }
             }
         }
+    }
+
+    /// What this server was told by Redis, and Redis does not know any more: it has failed over to
+    /// a replica that missed it, or was restored. Others may have been told more.
+    pub fn losses(&self) -> Counts {
+        self.inner.witness.lock().unwrap_or_else(PoisonError::into_inner).lost()
     }
 
     /// Host, port, database and prefix, for messages.
@@ -251,7 +300,7 @@ impl Queue for RedisStore {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             payload_bytes_max: self.inner.options.payload_bytes_max,
-            ..Capabilities::full("redis", self.inner.durability)
+            ..Capabilities::full("redis", self.inner.durability())
         }
     }
 }

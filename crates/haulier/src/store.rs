@@ -384,6 +384,7 @@ impl From<haulier_redis::Fatal> for Fatal {
     fn from(fatal: haulier_redis::Fatal) -> Self {
         match fatal {
             haulier_redis::Fatal::Damaged(why) => Self::Damaged(why),
+            haulier_redis::Fatal::Refused(why) => Self::Refused(why),
         }
     }
 }

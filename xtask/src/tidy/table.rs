@@ -103,6 +103,7 @@ pub const ROWS: &[Row] = &[
         theirs: &[
             "async-trait",
             "bytes",
+            "crc32c",
             "futures-util",
             "redis",
             "rustls",

@@ -13,7 +13,7 @@ use haulier_core::{Code, Error, Lease, LeaseKey, Outcome, Result, Settlement, li
 use super::desk::Waiting;
 use crate::notify::{self, Told};
 use crate::store::Inner;
-use crate::{lease, settle};
+use crate::{lease, settle, time};
 
 /// Serves until the store is closed.
 pub(super) async fn run(inner: Arc<Inner>) {
@@ -56,7 +56,12 @@ impl Claimer {
         if is_tick {
             self.tick_at = now + notify::tick(&self.inner);
         }
-        let is_sure = self.inner.hub.take_alarm(now) || is_tick;
+        let is_due = self.inner.hub.take_alarm(now);
+        // A lease runs out only by a time that is certain.
+        if is_due && let Err(error) = time::keep(&self.inner).await {
+            tracing::debug!("the time could not be kept: {error:#}");
+        }
+        let is_sure = is_due || is_tick;
         let desk = &self.inner.claims.desk;
         let asking: Vec<Waiting> = desk
             .waiting()

@@ -1,12 +1,13 @@
--- A server opens the store: node, how long a silent node counts as there (ms).
+-- A server opens the store. Arguments: node, how long a silent node counts as there, how long
+-- nobody may have swept (ms).
 --
--- The generation rises, above every one that was ever used: it follows the calendar, so that it
--- rises, too, where its last rise was lost with a failover. If no other server is there, every
--- lease lasts its full ttl again, its attempt its full time, and so does the time to stop; workers
--- are forgotten, and nobody was served yet.
+-- The generation rises. If no other server is there, or none has swept for so long, nobody could
+-- renew a lease: time goes on from where it stood, and each lease is to last its full ttl again
+-- (see `heal`). If none is there workers are forgotten, too, and nobody was served yet. Answer:
+-- {alone, generation, clock, wall, slip, certain}.
 
 beyond_memory()
-local node, silence = args[1], args[2]
+local node, silence, gap = args[1], args[2], args[3]
 local time = call('TIME')
 local now = tonumber(time[1]) * 1000 + floor(tonumber(time[2]) / 1000)
 local alone = true
@@ -19,22 +20,20 @@ for at = 1, #nodes, 2 do
   end
 end
 call('HSET', NODE, node, digits(now))
--- Seconds since 2026.
-generation = math.max(generation + 1, tonumber(time[1]) - 1767225600)
-call('HSET', META, 'generation', digits(generation))
+store.raise_generation()
+local slip = tonumber(meta[8])
+local is_own_time = #ARGV[1] == 16
+if alone or (is_own_time and store.clock - slip - store.certain > gap) then
+  if is_own_time then
+    slip, mono = store.clock - store.certain, store.certain
+    call('HSET', META, 'slip', digits(slip))
+  end
+  call('HSET', META, 'heal', '0')
+  -- For the end of this script, too.
+  store.heal = '0'
+end
 if alone then
   call('DEL', WORKER, HEARD)
   call('HSET', META, 'base', digits(grants))
-  local running = call('ZRANGE', LEASE, 0, -1)
-  for first = 1, #running, MANY do
-    for at = first, math.min(first + MANY - 1, #running) do
-      local t = task(running[at])
-      touch(t)
-      local g = t.grant
-      g[3], g[4] = mono + g[2], mono + t.timeout + STOP_GRACE
-      if t.cancel then stop_after(g) end
-    end
-    flush()
-  end
 end
-return finish({ alone, generation })
+return finish({ alone, generation, store.clock, wall, slip, store.certain })

@@ -19,7 +19,8 @@ local function content(definition, at)
   local _, _, _, _, _, _, queue_name, kind, _, about, rest =
     struct_unpack(DEFINITION .. 'I4c0', definition, at)
   local content_type = about == '' and JSON or cmsgpack.unpack(about)[1]
-  return queue_name, kind, content_type, sub(definition, rest)
+  -- Before the payload stands the checksum of all of it.
+  return queue_name, kind, content_type, sub(definition, rest + 4)
 end
 
 local function is_same_work(t, definition, body)

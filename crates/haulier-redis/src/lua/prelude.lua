@@ -18,8 +18,9 @@ local E_COMPLETE, E_FAIL, E_REJECT, E_SNOOZE, E_RELEASE, E_CANCELLED, E_LOST = 0
 -- The limits of core, in milliseconds where they are times.
 local LOSSES_MAX, DELIVERIES_MAX, STOP_GRACE = 5, 20, 10000
 local DEDUP_WINDOW, DEDUP_IDS_MAX = 120000, 1000000
-local WORKERS_MAX, WORKER_FORGOTTEN_AFTER, QUEUES_MAX, ITEMS_MAX = 10000, 300000, 1000000, 1000
--- What a queue's finished tasks are kept for, and how many completed ones, unless it says otherwise.
+local WORKERS_MAX, ITEMS_MAX = 10000, 1000
+-- What a queue's finished tasks are kept for, and how many completed ones, unless it says
+-- otherwise.
 local RETAIN = { 3600000, 10000, 86400000, 2592000000 }
 -- What verbs bring about of what has fallen due, before they look at anything; sweeps do the rest.
 local DUE_MAX = 100
@@ -27,26 +28,37 @@ local DUE_MAX = 100
 local MANY = 1000
 
 local meta = call('HMGET', META, 'format', 'generation', 'order', 'grants', 'base', 'wall', 'mono',
-    'slip', 'floor_high', 'floor_low')
-if not meta[1] then
+    'slip', 'floor_high', 'floor_low', 'born', 'replid', 'met', 'accepted', 'removed', 'finished',
+    'heal')
+-- Another store in its place, made after everything was deleted, is not the one that was opened.
+if not meta[1] or meta[11] ~= sub(ARGV[1], 1, 16) then
   return redis.error_reply('HAULIERGONE the store is not there: its keys were deleted or evicted')
 end
 local generation, order = tonumber(meta[2]), tonumber(meta[3])
 local grants, base = tonumber(meta[4]), tonumber(meta[5])
 local floor_high, floor_low = tonumber(meta[9]), tonumber(meta[10])
+-- What is known of the store as a whole, in one table: Lua has room for two hundred names. Counts
+-- over all queues; what survived until this Redis became what it is (see `meet`); where the renewal
+-- of all leases stands, while which none runs out (see `heal`).
+local store = { accepted = tonumber(meta[14]), removed = tonumber(meta[15]),
+  finished = tonumber(meta[16]), met = meta[13], heal = meta[17] }
 
--- What is stored and shown, and what leases count on: neither goes back.
+-- What is stored and shown, which never goes back, and what leases count on. Of that `certain` has
+-- been compared by a server with its own clock (see `time.rs`): a clock of Redis that jumps takes
+-- no lease, because the rest goes no further than two seconds, and no lease runs out by it.
 local wall, mono
-if ARGV[1] == '' then
+store.certain = tonumber(meta[7])
+if #ARGV[1] == 16 then
   local time = call('TIME')
   wall = tonumber(time[1]) * 1000 + floor(tonumber(time[2]) / 1000)
-  mono = wall - tonumber(meta[8])
+  mono = math.min(math.max(wall - tonumber(meta[8]), store.certain), store.certain + 2000)
 else
-  local time = cmsgpack.unpack(ARGV[1])
-  wall, mono = time[1], time[2]
+  local time = cmsgpack.unpack(sub(ARGV[1], 17))
+  wall, mono = time[1], math.max(time[2], store.certain)
+  store.certain = mono
 end
+store.clock = wall
 wall = math.max(wall, tonumber(meta[6]))
-mono = math.max(mono, tonumber(meta[7]))
 
 -- What others are to be told: queues in which something may be had now, workers for whom there is
 -- news, and that tasks became final.
@@ -73,7 +85,7 @@ end
 
 -- Queues ------------------------------------------------------------------------------------
 
-local queues, queue_list, queues_known = {}, {}, nil
+local queues, queue_list = {}, {}
 
 -- A queue as it stands; one that was never heard of has every default.
 local function queue(name)
@@ -89,6 +101,7 @@ local function queue(name)
       retain = { unpack(RETAIN) }, n = { 0, 0, 0, 0, 0, 0, 0 }, accepted = 0, removed = 0,
       finished = 0, served = 0 }
   end
+  q.was = { accepted = q.accepted, removed = q.removed, finished = q.finished }
   queues[name] = q
   return q
 end
@@ -107,9 +120,11 @@ end
 -- Whether there is room for a queue that was never heard of.
 local function may_be_known(q)
   if q.known then return true end
-  queues_known = queues_known or call('HLEN', QUEUE)
-  if queues_known >= QUEUES_MAX then return false end
-  queues_known = queues_known + 1
+  local QUEUES_MAX = 1000000
+  -- One of the fields is a mark: see `init`.
+  local known = store.queues or call('HLEN', QUEUE) - 1
+  if known >= QUEUES_MAX then return false end
+  store.queues = known + 1
   q.known = true
   return true
 end
@@ -169,6 +184,7 @@ local function hold(name, by) holds[name] = (holds[name] or 0) + by end
 
 -- Forgets who has been silent for too long and holds nothing.
 local function forget_silent()
+  local WORKER_FORGOTTEN_AFTER = 300000
   local since = mono - WORKER_FORGOTTEN_AFTER
   local silent = call('ZRANGEBYSCORE', HEARD, '-inf', since, 'LIMIT', 0, WORKERS_MAX)
   for _, name in ipairs(silent) do
@@ -596,6 +612,10 @@ local function flush_queues()
   local set = {}
   for _, q in ipairs(queue_list) do
     q.touched = nil
+    for name, was in pairs(q.was) do
+      store[name] = store[name] + q[name] - was
+      q.was[name] = q[name]
+    end
     set[#set + 1] = q.name
     set[#set + 1] = pack({ q.paused, q.concurrency, q.max_tasks, q.retain, q.n, q.accepted,
       q.removed, q.finished, q.served })
@@ -641,9 +661,10 @@ end
 
 -- Time --------------------------------------------------------------------------------------
 
+-- An index that is empty may have a mark all the same: see `init`.
 local function first_score(index)
-  local first = call('ZRANGE', index, 0, 0, 'WITHSCORES')
-  return first[2] and tonumber(first[2])
+  local first = tonumber(call('ZRANGE', index, 0, 0, 'WITHSCORES')[2])
+  return first and first < math.huge and first or nil
 end
 
 -- How long until time brings something about again; -1: never, as things stand.
@@ -657,7 +678,7 @@ local function next_timer()
   end
   sooner(first_score(DUE), wall)
   sooner(first_score(EXPIRE), wall)
-  sooner(first_score(LEASE), mono)
+  if store.heal == '' then sooner(first_score(LEASE), mono) end
   return next
 end
 
@@ -680,7 +701,8 @@ local function run_timers(budget)
   budget = budget - #late
   if budget <= 0 then return swept end
   local due = call('ZRANGEBYSCORE', DUE, '-inf', wall, 'WITHSCORES', 'LIMIT', 0, budget)
-  local out = call('ZRANGEBYSCORE', LEASE, '-inf', mono, 'WITHSCORES', 'LIMIT', 0, budget)
+  local out = store.heal ~= '' and {}
+    or call('ZRANGEBYSCORE', LEASE, '-inf', store.certain, 'WITHSCORES', 'LIMIT', 0, budget)
   if #due + #out == 0 then return swept end
   local all, ids = {}, {}
   for at = 1, #due, 2 do
@@ -716,16 +738,29 @@ local function run_timers(budget)
   return swept
 end
 
--- Ends a verb: writes everything back, and packs its answer with what others are to be told.
-local function finish(answer)
-  flush()
-  call('HSET', META, 'order', digits(order), 'grants', digits(grants), 'wall', digits(wall), 'mono',
-    digits(mono), 'floor_high', digits(floor_high), 'floor_low', digits(floor_low))
+-- Ends a verb: writes everything back, unless nothing was changed, and packs its answer with what
+-- others are to be told, and with what this Redis has seen so far.
+local function finish(answer, is_unchanged)
+  if not is_unchanged then
+    flush()
+    call('HSET', META, 'order', digits(order), 'grants', digits(grants), 'wall', digits(wall),
+      'mono', digits(store.certain), 'floor_high', digits(floor_high), 'floor_low',
+      digits(floor_low), 'accepted', digits(store.accepted), 'removed', digits(store.removed),
+      'finished', digits(store.finished))
+  end
   local names = {}
   for name in pairs(woken) do names[#names + 1] = name end
-  return pack({ answer, names, told, finished, next_timer() })
+  return pack({ answer, names, told, finished, next_timer(), store.met,
+    { store.accepted, grants, store.finished } })
 end
 
 -- A command that refuses no memory goes first: then Redis lets the rest of a script write, too,
 -- although it has reached `maxmemory`. For verbs that make room, or end what has begun.
 local function beyond_memory() call('HDEL', META, '') end
+
+-- The next generation: above every one that was ever used. It follows the calendar (in seconds
+-- since 2026), so that it rises, too, where its last rises were lost with a failover.
+function store.raise_generation()
+  generation = math.max(generation + 1, tonumber(call('TIME')[1]) - 1767225600)
+  call('HSET', META, 'generation', digits(generation))
+end

@@ -1,7 +1,6 @@
--- A server is still there.
+-- A server is still there: node.
 
-local time = redis.call('TIME')
--- Also of a Redis that has no memory left: see `beyond_memory` in the prelude.
-redis.call('HDEL', KEYS[1], '')
-redis.call('HSET', KEYS[20], ARGV[1], time[1] .. string.format('%03d', math.floor(time[2] / 1000)))
-return 1
+beyond_memory()
+local time = call('TIME')
+call('HSET', NODE, args[1], digits(tonumber(time[1]) * 1000 + floor(tonumber(time[2]) / 1000)))
+return finish(true, true)

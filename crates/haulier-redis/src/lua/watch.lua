@@ -2,7 +2,7 @@
 -- since.
 
 local w = worker(args[1])
-if not w or not w.news then return pack({ false, {}, {}, false, -1 }) end
+if not w or not w.news then return finish(false, true) end
 beyond_memory()
 w.news = false
 touch_worker(w)

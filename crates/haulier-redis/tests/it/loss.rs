@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use haulier_conformance::Rig;
 use haulier_conformance::prelude::*;
 use haulier_core::{
     Code, Durability, Enqueued, Inspect, Maintain, Outcome, Queue, QueueName, Settled, Settlement,
@@ -12,6 +13,7 @@ use haulier_sim::nemesis::RedisServer;
 use tempfile::TempDir;
 
 use crate::redis_server as server;
+use crate::rig::RedisRig;
 
 /// A Redis that syncs every command, and a store in it.
 async fn synced() -> (RedisServer, TempDir, RedisStore) {
@@ -106,4 +108,45 @@ async fn a_waiting_worker_gets_its_task_although_news_was_cut_off() {
     redis.ask("CLIENT KILL TYPE pubsub").must();
     second.enqueue(vec![task()]).await.must();
     assert_eq!(answer(call).await.len(), 1);
+}
+
+/// I11: also of more leases than are renewed in one step.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_of_many_leases_lasts_its_full_ttl_after_a_time_without_a_server() {
+    let mut rig = RedisRig::fresh().await;
+    let store = rig.store();
+    store.enqueue((0..1_000).map(|_| task()).collect()).await.must();
+    let wants = vec![Want::new(worker("w"), QueueName::default(), 1_000)];
+    let held = only(store.lease(wants, Duration::ZERO).await.must());
+    assert_eq!(held.len(), 1_000);
+    // Nobody sweeps meanwhile.
+    rig.clock().advance(TTL + TTL);
+    rig.reopen().await;
+    rig.elapse(TTL.saturating_sub(ms(1))).await;
+    let running =
+        async |rig: &RedisRig| rig.store().queues().await.must()[0].counts.get(State::Running);
+    assert_eq!(running(&rig).await, 1_000);
+    rig.elapse(ms(1)).await;
+    assert_eq!(running(&rig).await, 0, "L2");
+}
+
+/// I11: what a clock does takes no lease.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_of_redis_that_jumps_ends_no_lease() {
+    let options = server::options().await;
+    let redis = server::shared().await;
+    let store = RedisStore::open(options.clone()).await.must();
+    store.enqueue(vec![task()]).await.must();
+    let held = take_one_from(&store).await;
+    // The same for whoever looks at it: the clock has gone on by an hour.
+    let jump = format!("HINCRBY {{{}:0}}:meta slip -3600000", options.prefix);
+    assert!(redis.ask(&jump).must().starts_with(':'));
+    for _ in 0..2 {
+        let wants = vec![Want::new(worker("other"), QueueName::default(), 1)];
+        assert!(only(store.lease(wants, Duration::ZERO).await.must()).is_empty(), "I11");
+        store.sweep(100).await.must();
+    }
+    let end = Settlement { key: held.key, outcome: Outcome::Complete { result: None } };
+    let settled = only(store.settle(vec![end]).await.must());
+    assert_eq!(settled, Settled::Applied { state: State::Completed, late: false });
 }

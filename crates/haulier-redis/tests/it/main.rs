@@ -2,6 +2,8 @@
 
 mod check;
 mod contract;
+mod damage;
+mod failover;
 mod loss;
 mod redis_server;
 mod rig;
