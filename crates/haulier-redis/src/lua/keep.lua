@@ -4,7 +4,9 @@
 
 beyond_memory()
 if tonumber(meta[8]) ~= args[4] then return finish(false, true) end
-wall = math.max(tonumber(meta[6]), args[1])
+-- Behind a clock that went back the calendar crawls on; else it is the clock's, which every verb
+-- writes down: then it must not run ahead of it (I5).
+if tonumber(meta[6]) > store.clock then wall = math.max(wall, args[1]) end
 store.certain = math.max(store.certain, args[3])
 mono = store.certain
 call('HSET', META, 'slip', digits(args[2]))
