@@ -5,8 +5,8 @@ use std::time::Duration;
 use haulier_conformance::Rig;
 use haulier_conformance::prelude::*;
 use haulier_core::{
-    Code, Durability, Enqueued, Inspect, Maintain, Outcome, Queue, QueueName, Settled, Settlement,
-    State, Want,
+    Clock as _, Code, Durability, Enqueued, Inspect, Maintain, Outcome, Queue, QueueName, Settled,
+    Settlement, State, SystemClock, Want,
 };
 use haulier_redis::{Fatal, RedisStore};
 use haulier_sim::nemesis::RedisServer;
@@ -149,4 +149,26 @@ async fn a_clock_of_redis_that_jumps_ends_no_lease() {
     let end = Settlement { key: held.key, outcome: Outcome::Complete { result: None } };
     let settled = only(store.settle(vec![end]).await.must());
     assert_eq!(settled, Settled::Applied { state: State::Completed, late: false });
+}
+
+/// I5: however often the time is written down, the calendar is no further than the clock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_calendar_does_not_run_ahead_while_the_time_is_kept() {
+    let options = server::options().await;
+    let redis = server::shared().await;
+    let store = RedisStore::open(options.clone()).await.must();
+    for _ in 0..20 {
+        // So long has nobody written down what time it is, for whoever looks.
+        let passed = format!("HINCRBY {{{}:0}}:meta slip -900", options.prefix);
+        assert!(redis.ask(&passed).must().starts_with(':'));
+        store.sweep(100).await.must();
+    }
+    let task = task();
+    let id = task.id;
+    store.enqueue(vec![task]).await.must();
+    let include = haulier_core::Include::default();
+    let seen = only(store.get(vec![id], include, Duration::ZERO).await.must()).must();
+    // By the clock of this machine, which is Redis's.
+    let now = SystemClock::new().wall();
+    assert!(seen.enqueued_at <= now, "{:?} is later than {now:?}", seen.enqueued_at);
 }
