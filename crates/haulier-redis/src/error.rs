@@ -32,6 +32,19 @@ impl OpenError {
         }
     }
 
+    /// What it means for a call of a store that is open: not now, whatever has to be done.
+    pub(crate) fn into_call(self) -> Error {
+        match self {
+            Self::Options(error) | Self::Refused(error) | Self::Away(error) => {
+                if error.code() == Code::Unavailable {
+                    return error;
+                }
+                let text = error.message().to_owned();
+                Error::new(Code::Unavailable, text).caused_by(error)
+            }
+        }
+    }
+
     /// The error itself.
     pub fn error(&self) -> &Error {
         match self {
@@ -61,11 +74,6 @@ impl std::error::Error for Fatal {}
 /// Whether Redis says that the store is not there any more.
 pub(crate) fn is_gone(error: &RedisError) -> bool {
     error.code() == Some(GONE)
-}
-
-/// Whether Redis says that it is at another script, and has not done what it was asked.
-pub(crate) fn is_busy(error: &RedisError) -> bool {
-    error.code() == Some("BUSY")
 }
 
 /// What a failed command means for whoever asked. `writes`: it may have changed something before
@@ -102,6 +110,11 @@ pub(crate) fn translate(verb: &str, writes: bool, error: RedisError) -> Error {
             format!("the answer to {verb} was lost: it may or may not have happened; ask again")
         }
         Code::Unavailable => format!("Redis does not serve {verb} now; try again"),
+        _ if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => format!(
+            "the user that we are in Redis lacks a right for {verb} ({}): grant it with ACL \
+             SETUSER; the guide on Redis lists all that are needed",
+            error.detail().unwrap_or_default()
+        ),
         _ => format!("Redis refused {verb}"),
     };
     Error::new(code, text).caused_by(error)

@@ -14,7 +14,8 @@ pub(crate) struct Keys(Vec<String>);
 impl Keys {
     /// Of the shard with this number, of the store with this prefix.
     pub fn of(prefix: &str, shard: u16) -> Self {
-        Self(NAMES.iter().map(|name| format!("{{{prefix}:{shard}}}:{name}")).collect())
+        let tag = tag(prefix, shard);
+        Self(NAMES.iter().map(|name| format!("{{{tag}}}:{name}")).collect())
     }
 
     pub fn all(&self) -> &[String] {
@@ -35,6 +36,11 @@ impl Keys {
     pub fn queue(&self) -> &str {
         &self.0[12]
     }
+}
+
+/// The hash tag of a shard: what a cluster places all its keys by.
+pub(crate) fn tag(prefix: &str, shard: u16) -> String {
+    format!("{prefix}:{shard}")
 }
 
 /// The channel in which servers of a store tell each other what is new.

@@ -46,6 +46,6 @@ mod witness;
 mod workers;
 
 pub use error::{Fatal, OpenError};
-pub use options::Options;
+pub use options::{Options, Tls, TlsMode};
 pub use store::RedisStore;
 pub use witness::Counts;

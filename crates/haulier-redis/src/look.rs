@@ -43,7 +43,7 @@ async fn keep_looking(inner: Arc<Inner>) {
 
 /// One look.
 async fn look(inner: &Inner) -> Result<Option<Fatal>> {
-    match check::again(&inner.db, inner.options.class).await? {
+    match check::again(&inner.db, &inner.options).await? {
         Err(trouble) => return Ok(Some(Fatal::Refused(trouble))),
         Ok(durability) => inner.set_durability(durability),
     }

@@ -83,6 +83,7 @@ scripts! {
 }
 
 bare! {
+    RIGHTS = "rights", false;
     INIT = "init", true;
     LEAVE = "leave", true;
 }

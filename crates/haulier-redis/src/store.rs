@@ -27,7 +27,7 @@ use crate::script::Script;
 use crate::time::Timekeeper;
 use crate::witness::{Counts, Met, Witness};
 use crate::{
-    beat, check, claim, control, enqueue, inspect, look, node, notify, settle, sweep, workers,
+    beat, check, claim, control, db, enqueue, inspect, look, node, notify, settle, sweep, workers,
 };
 
 /// How long a clean stop waits for what runs beside the calls.
@@ -176,8 +176,8 @@ impl RedisStore {
     /// # Errors
     /// Redis is away, or cannot be served as it is; the text says what to do.
     pub async fn open(options: Options) -> Result<Self, OpenError> {
-        let db = Db::connect(&options).await.map_err(OpenError::from_call)?;
-        let durability = check::start(&db, &options).await?;
+        let (db, info) = Db::connect(&options).await?;
+        let durability = check::start(&db, &info, &options).await?;
         let node = format!("{:016x}", options.entropy.next_u64());
         let inner = Arc::new(Inner {
             db,
@@ -196,6 +196,7 @@ impl RedisStore {
         });
         look::start_up(&inner).await?;
         node::arrive(&inner).await.map_err(OpenError::from_call)?;
+        db::start(&inner);
         notify::start(&inner);
         claim::start(&inner);
         workers::start(&inner);

@@ -93,7 +93,7 @@ pub enum OpenError {
 }
 
 /// Opens the store that a URL names: `memory:`, `file:DIR`, `postgres://HOST/DATABASE` or
-/// `redis://HOST`.
+/// `redis://HOST`, also as `rediss`, `redis+sentinel` or `redis+cluster`.
 ///
 /// # Errors
 /// [`OpenError`], which keeps apart what a program may want to tell apart.
@@ -105,7 +105,7 @@ pub async fn open(url: &str, options: StoreOptions) -> Result<OpenStore, OpenErr
         Some(("memory", "")) => Err(left_out("memory")),
         Some(("file", path)) if !path.is_empty() => open_file(path.to_owned(), options).await,
         Some(("postgres" | "postgresql", _)) => open_postgres(url, options).await,
-        Some(("redis" | "rediss", _)) => open_redis(url, options).await,
+        Some((scheme, _)) if is_redis(scheme) => open_redis(url, options).await,
         Some((scheme, _)) => Err(unknown(scheme)),
         None => Err(unknown(url)),
     }
@@ -163,6 +163,12 @@ async fn open_postgres(_: &str, _: StoreOptions) -> Result<OpenStore, OpenError>
     Err(left_out("postgres"))
 }
 
+/// Whether a store is in a Redis: also one with TLS, behind sentinels, in a cluster.
+fn is_redis(scheme: &str) -> bool {
+    let base = scheme.split_once('+').map_or(scheme, |(base, _)| base);
+    matches!(base, "redis" | "rediss" | "valkey" | "valkeys")
+}
+
 #[cfg(feature = "redis")]
 async fn open_redis(url: &str, options: StoreOptions) -> Result<OpenStore, OpenError> {
     use haulier_redis::{Options, RedisStore};
@@ -171,6 +177,7 @@ async fn open_redis(url: &str, options: StoreOptions) -> Result<OpenStore, OpenE
         .map_err(OpenError::Url)?
         .with_payload_bytes_max(options.payload_bytes_max);
     redis.clock = options.clock;
+    redis.tls.allow_plaintext |= options.allow_plaintext;
     redis.class = redis.class.max(options.min_durability);
     let store = RedisStore::open(redis).await?;
     Ok(OpenStore { store: Arc::new(store.clone()), engine: Engine::Redis(store) })

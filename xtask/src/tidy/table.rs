@@ -107,9 +107,13 @@ pub const ROWS: &[Row] = &[
             "futures-util",
             "redis",
             "rustls",
+            "rustls-pki-types",
+            "socket2",
             "thiserror",
             "tokio",
+            "tokio-rustls",
             "tracing",
+            "webpki-roots",
         ],
         // A Redis of a test's own is started there.
         tests: &["conformance", "sim"],

@@ -19,12 +19,7 @@ pub struct RedisRig {
 
 impl Rig for RedisRig {
     async fn fresh() -> Self {
-        let clock = ManualClock::new();
-        let mut options = server::options().await;
-        options.clock = Arc::new(clock.clone());
-        options.time = Some(Arc::new(clock.clone()));
-        let store = RedisStore::open(options.clone()).await.must();
-        Self { clock, options, store }
+        Self::on(server::options().await).await
     }
 
     fn queue(&self) -> Arc<dyn Queue> {
@@ -55,6 +50,15 @@ impl Rig for RedisRig {
 }
 
 impl RedisRig {
+    /// A store that is somewhere else.
+    pub async fn on(mut options: Options) -> Self {
+        let clock = ManualClock::new();
+        options.clock = Arc::new(clock.clone());
+        options.time = Some(Arc::new(clock.clone()));
+        let store = RedisStore::open(options.clone()).await.must();
+        Self { clock, options, store }
+    }
+
     /// The store itself.
     pub fn store(&self) -> RedisStore {
         self.store.clone()

@@ -35,7 +35,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "store",
-        allowed: "file:DIRECTORY, postgres://USER@HOST/DATABASE, redis://HOST or memory:",
+        allowed: "file:DIRECTORY, postgres://USER@HOST/DATABASE, redis[+sentinel|+cluster]://HOST or memory:",
         help: "Where tasks are kept.",
         set: |config, text| {
             let has_scheme = text.split_once(':').is_some_and(|(scheme, _)| !scheme.is_empty());

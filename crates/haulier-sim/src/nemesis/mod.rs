@@ -15,12 +15,15 @@
 //! | `postgres.rs` | a PostgreSQL of a test's own: killed, frozen, followed by a standby |
 //! | `bouncer.rs` | a `PgBouncer` before it, which hands connections around |
 //! | `redis.rs` | a Redis of a test's own: killed, frozen |
+//! | `redis_trio.rs`, `redis_cluster.rs` | several that take over from each other |
 
 mod bouncer;
 mod load;
 mod postgres;
 mod proxy;
 mod redis;
+mod redis_cluster;
+mod redis_trio;
 mod register;
 mod schedule;
 
@@ -29,5 +32,7 @@ pub use load::{Load, QUEUES, Seen, Shape};
 pub use postgres::PgServer;
 pub use proxy::{Break, Proxy};
 pub use redis::RedisServer;
+pub use redis_cluster::RedisCluster;
+pub use redis_trio::RedisTrio;
 pub use register::Register;
 pub use schedule::{Dice, Strike, schedule};

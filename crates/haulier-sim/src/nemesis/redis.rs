@@ -31,11 +31,19 @@ appendfsync always
 maxmemory-policy noeviction
 ";
 
-/// One Redis.
+/// A sentinel keeps nothing but who is who.
+const SENTINEL_SETTINGS: &str = "
+bind 127.0.0.1
+protected-mode no
+";
+
+/// One Redis, or one sentinel.
 #[derive(Debug)]
 pub struct RedisServer {
     dir: PathBuf,
     port: u16,
+    /// What its program is called with, behind the settings.
+    mode: &'static [&'static str],
     keeper: Option<Child>,
 }
 
@@ -45,17 +53,42 @@ impl RedisServer {
     /// # Errors
     /// What it said.
     pub async fn create(dir: &Path, more: &str) -> Result<Self, String> {
+        Self::create_as(dir, &[], SETTINGS, more).await
+    }
+
+    /// The same of a sentinel.
+    ///
+    /// # Errors
+    /// What it said.
+    pub async fn create_sentinel(dir: &Path, more: &str) -> Result<Self, String> {
+        Self::create_as(dir, &["--sentinel"], SENTINEL_SETTINGS, more).await
+    }
+
+    async fn create_as(
+        dir: &Path,
+        mode: &'static [&'static str],
+        settings: &str,
+        more: &str,
+    ) -> Result<Self, String> {
         let failed = |error| format!("{}: {error}", dir.display());
         fs::create_dir_all(dir).map_err(failed)?;
         let dir = fs::canonicalize(dir).map_err(failed)?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
-        let port = listener.local_addr().map_err(failed)?.port();
-        drop(listener);
-        let mut server = Self { dir, port, keeper: None };
+        let port = Self::free_port()?;
+        let mut server = Self { dir, port, mode, keeper: None };
         server
-            .configure(&format!("{SETTINGS}port {port}\ndir {}\n{more}", server.dir.display()))?;
+            .configure(&format!("{settings}port {port}\ndir {}\n{more}", server.dir.display()))?;
         server.start().await?;
         Ok(server)
+    }
+
+    /// A port of loopback on which nobody listens.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn free_port() -> Result<u16, String> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let address = listener.and_then(|listener| listener.local_addr());
+        address.map(|address| address.port()).map_err(|error| error.to_string())
     }
 
     /// Whether its program is installed.
@@ -99,7 +132,12 @@ impl RedisServer {
         let errors = log.try_clone().map_err(|error| error.to_string())?;
         let mut command = Command::new("sh");
         command.args(["-c", KEEPER, "sh", "redis-server"]).arg(self.dir.join("redis.conf"));
-        command.current_dir(&self.dir).stdin(Stdio::piped()).stdout(log).stderr(errors);
+        command
+            .args(self.mode)
+            .current_dir(&self.dir)
+            .stdin(Stdio::piped())
+            .stdout(log)
+            .stderr(errors);
         self.keeper = Some(command.spawn().map_err(|error| error.to_string())?);
         let clock = SystemClock::new();
         while clock.monotonic() < PATIENCE {
