@@ -80,13 +80,25 @@ impl StoreUrl {
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some((scheme, rest)) = self.0.split_once("://") else { return f.write_str(&self.0) };
-        match rest.rsplit_once('@') {
+        write!(f, "{scheme}://")?;
+        let shown = match rest.rsplit_once('@') {
             Some((user, host)) => {
-                let name = user.split(':').next().unwrap_or_default();
-                write!(f, "{scheme}://{name}:***@{host}")
+                let name = user.split([':', '?']).next().unwrap_or_default();
+                write!(f, "{name}:***@")?;
+                host
             }
-            None => f.write_str(&self.0),
+            None => rest,
+        };
+        let (place, query) = shown.split_once('?').unwrap_or((shown, ""));
+        f.write_str(place)?;
+        for (number, pair) in query.split('&').filter(|pair| !pair.is_empty()).enumerate() {
+            f.write_str(if number == 0 { "?" } else { "&" })?;
+            match pair.split_once('=') {
+                Some((key, _)) if key.contains("password") => write!(f, "{key}=***")?,
+                _ => f.write_str(pair)?,
+            }
         }
+        Ok(())
     }
 }
 
@@ -123,6 +135,11 @@ mod tests {
         let url = StoreUrl::new("postgres://anna:s3cr@t@db/haulier");
         assert_eq!(url.to_string(), "postgres://anna:***@db/haulier");
         assert!(!format!("{url:?}").contains("s3cr"));
+        let url = "redis+sentinel://:s3cr@t@a,b/main?sentinel_password=s3cret&class=D2";
+        let shown = "redis+sentinel://:***@a,b/main?sentinel_password=***&class=D2";
+        assert_eq!(StoreUrl::new(url).to_string(), shown);
+        let url = "redis+sentinel://a/main?sentinel_password=s3cr@t";
+        assert!(!StoreUrl::new(url).to_string().contains("s3cr"));
         assert_eq!(StoreUrl::new("file:./data").to_string(), "file:./data");
     }
 }

@@ -61,12 +61,20 @@ async fn an_unknown_store_is_refused_with_the_known_ones() {
 
 #[tokio::test]
 async fn a_database_on_another_machine_is_not_talked_to_unencrypted() {
-    let store = StoreUrl::new("postgres://me:secret@192.0.2.1/app?sslmode=disable");
-    let error = Server::open(Config { store, ..config() }, Arc::new(SystemClock::new())).await;
-    let error = error.unwrap_err();
-    let said = error.to_string();
-    assert!(said.contains("--allow-plaintext-store true") && !said.contains("secret"), "{said}");
-    assert_eq!(exit_code(&error), 78);
+    for url in [
+        "postgres://me:secret@192.0.2.1/app?sslmode=disable",
+        "redis://me:secret@192.0.2.1",
+        "redis+sentinel://me:secret@127.0.0.1,192.0.2.1/main",
+        "redis+cluster://me:secret@127.0.0.1,192.0.2.1",
+    ] {
+        let store = StoreUrl::new(url);
+        let error = Server::open(Config { store, ..config() }, Arc::new(SystemClock::new())).await;
+        let error = error.unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains("--allow-plaintext-store true"), "{said}");
+        assert!(!said.contains("secret"), "{said}");
+        assert_eq!(exit_code(&error), 78);
+    }
 }
 
 #[tokio::test]
