@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use haulier::Client;
 use haulier_core::{Clock, SystemClock};
-use haulier_sim::nemesis::PgServer;
+use haulier_sim::nemesis::{PgServer, RedisServer};
 
 /// The program under test.
 pub const HAULIER: &str = env!("CARGO_BIN_EXE_haulier");
@@ -147,6 +147,9 @@ fn provide() {
     }
     if !PgServer::is_installed() {
         missing.push("postgresql");
+    }
+    if !RedisServer::is_installed() {
+        missing.push("redis-server");
     }
     missing.dedup();
     assert!(

@@ -122,6 +122,11 @@ impl RedisServer {
         file.and_then(|mut file| writeln!(file, "{lines}")).map_err(|error| error.to_string())
     }
 
+    /// Where its files are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Starts it, after whatever end, and waits until it answers.
     ///
     /// # Errors
@@ -131,13 +136,9 @@ impl RedisServer {
         let log = log.map_err(|error| error.to_string())?;
         let errors = log.try_clone().map_err(|error| error.to_string())?;
         let mut command = Command::new("sh");
-        command.args(["-c", KEEPER, "sh", "redis-server"]).arg(self.dir.join("redis.conf"));
-        command
-            .args(self.mode)
-            .current_dir(&self.dir)
-            .stdin(Stdio::piped())
-            .stdout(log)
-            .stderr(errors);
+        command.args(["-c", KEEPER, "sh", "redis-server"]);
+        command.arg(self.dir.join("redis.conf")).args(self.mode);
+        command.current_dir(&self.dir).stdin(Stdio::piped()).stdout(log).stderr(errors);
         self.keeper = Some(command.spawn().map_err(|error| error.to_string())?);
         let clock = SystemClock::new();
         while clock.monotonic() < PATIENCE {
@@ -210,7 +211,8 @@ impl RedisServer {
         }
     }
 
-    fn is_running(&self) -> bool {
+    /// Whether its process is there.
+    pub fn is_running(&self) -> bool {
         let state = self.pid().map(|pid| fs::read_to_string(format!("/proc/{pid}/stat")));
         matches!(state, Some(Ok(stat)) if !stat.contains(") Z "))
     }
@@ -224,7 +226,7 @@ impl RedisServer {
     }
 
     /// The end of what it said.
-    fn said(&self) -> String {
+    pub fn said(&self) -> String {
         let said = fs::read_to_string(self.dir.join("log")).unwrap_or_default();
         let lines: Vec<&str> = said.lines().rev().take(10).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")

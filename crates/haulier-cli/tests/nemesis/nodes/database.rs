@@ -7,7 +7,7 @@ use haulier_core::{Code, Enqueued, Include, Payload, QueueName, Want, WorkerId};
 use haulier_sim::history::Fault;
 use haulier_sim::nemesis::{Load, PgServer, Shape, schedule};
 
-use super::{DATABASE, Nodes, TTL, database};
+use super::{Backend, DATABASE, Fleet, Nodes, TTL, database};
 use crate::callers::{Flood, ROOM};
 use crate::disk::FaultDisk;
 use crate::kit::{alone, faketime, full, millis, rest, run, seed, times, until};
@@ -226,7 +226,7 @@ fn f08_a_disk_of_the_database_that_stands_still_takes_no_lease_away() {
     );
 }
 
-async fn no_lease_was_lost(nodes: &Nodes, load: &Load) {
+pub async fn no_lease_was_lost<D: Backend>(nodes: &Fleet<D>, load: &Load) {
     let seen = load.read(&nodes.client().await).await.unwrap();
     let lost = seen.iter().filter(|seen| seen.counts.1 > 0).count();
     assert_eq!(lost, 0, "I11: leases ran out although every worker was there");
@@ -235,51 +235,59 @@ async fn no_lease_was_lost(nodes: &Nodes, load: &Load) {
 #[test]
 fn f16_a_database_killed_again_and_again_loses_nothing() {
     alone(module_path!(), "f16_a_database_killed_again_and_again_loses_nothing", async {
-        let mut nodes = Nodes::new().await;
-        let load = nodes.load().await;
-        // Every 5 s for 3 min; the short form begins sooner and ends sooner.
-        let every = if full() { (4_500, 5_500) } else { (600, 1_200) };
-        for kill in schedule(seed(), times(36, 3), &[()], every, (0, 800)) {
-            rest(kill.after).await;
-            nodes.strike_database(&load, kill.lasts).await;
-        }
-        load.reach(load.ids().len() + 100).await;
-        nodes.finish("F16", load).await;
+        killed(Nodes::new().await).await;
     });
+}
+
+/// The database is killed, again and again.
+pub async fn killed<D: Backend>(mut nodes: Fleet<D>) {
+    let load = nodes.load().await;
+    // Every 5 s for 3 min; the short form begins sooner and ends sooner.
+    let every = if full() { (4_500, 5_500) } else { (600, 1_200) };
+    for kill in schedule(seed(), times(36, 3), &[()], every, (0, 800)) {
+        rest(kill.after).await;
+        nodes.strike_database(&load, kill.lasts).await;
+    }
+    load.reach(load.ids().len() + 100).await;
+    nodes.finish("F16", load).await;
 }
 
 #[test]
 fn f17_a_database_that_stands_still_costs_no_memory_and_no_lease() {
     alone(module_path!(), "f17_a_database_that_stands_still_costs_no_memory_and_no_lease", async {
-        let nodes = Nodes::new().await;
-        let load = nodes.load_for(millis(120_000)).await;
-        load.reach(100).await;
-        load.recorder.fault(DATABASE, Fault::Pause);
-        nodes.db.freeze(true);
-        let crowd = crowd(&nodes, times(2_000, 200)).await;
-        let mut most = 0;
-        for _ in 0..times(600, 30) {
-            rest(millis(100)).await;
-            let held = nodes.servers.iter().map(|server| server.holds().0);
-            most = held.max().unwrap_or(0).max(most);
-            assert!(most < MEMORY_MAX, "L5: {} MiB", most >> 20);
-        }
-        nodes.db.freeze(false);
-        nodes.listen().await;
-        load.recorder.heal(DATABASE, Fault::Pause);
-        for caller in crowd {
-            // Each is told something: that it is stored, or that it may or may not be.
-            let _told = caller.await.unwrap();
-        }
-        load.reach(load.ids().len() + 50).await;
-        no_lease_was_lost(&nodes, &load).await;
-        println!("── F17: {} MiB at most", most >> 20);
-        nodes.finish("F17", load).await;
+        still(Nodes::new().await).await;
     });
 }
 
+/// The database stands still.
+pub async fn still<D: Backend>(nodes: Fleet<D>) {
+    let load = nodes.load_for(millis(120_000)).await;
+    load.reach(100).await;
+    load.recorder.fault(DATABASE, Fault::Pause);
+    nodes.db.freeze(true);
+    let crowd = crowd(&nodes, times(2_000, 200)).await;
+    let mut most = 0;
+    for _ in 0..times(600, 30) {
+        rest(millis(100)).await;
+        let held = nodes.servers.iter().map(|server| server.holds().0);
+        most = held.max().unwrap_or(0).max(most);
+        assert!(most < MEMORY_MAX, "L5: {} MiB", most >> 20);
+    }
+    nodes.db.freeze(false);
+    nodes.listen().await;
+    load.recorder.heal(DATABASE, Fault::Pause);
+    for caller in crowd {
+        // Each is told something: that it is stored, or that it may or may not be.
+        let _told = caller.await.unwrap();
+    }
+    load.reach(load.ids().len() + 50).await;
+    no_lease_was_lost(&nodes, &load).await;
+    println!("── F17: {} MiB at most", most >> 20);
+    nodes.finish("F17", load).await;
+}
+
 /// So many callers at once, who all want an answer.
-async fn crowd(nodes: &Nodes, count: usize) -> Vec<tokio::task::JoinHandle<bool>> {
+async fn crowd<D: Backend>(nodes: &Fleet<D>, count: usize) -> Vec<tokio::task::JoinHandle<bool>> {
     let mut callers = Vec::new();
     let clients = [nodes.client().await, nodes.client().await, nodes.client().await];
     for client in clients.iter().cycle().take(count) {
@@ -298,7 +306,7 @@ fn f20_a_calendar_of_the_database_that_jumps_takes_no_lease_and_starts_nothing_e
         module_path!(),
         "f20_a_calendar_of_the_database_that_jumps_takes_no_lease_and_starts_nothing_early",
         async {
-            let (site, mut db) = database().await;
+            let (site, mut db) = database::<PgServer>().await;
             let offset = site.path().join("offset");
             std::fs::write(&offset, "+0\n").unwrap();
             db.stop().unwrap();
@@ -361,26 +369,30 @@ fn f25_a_transaction_that_stays_open_holds_up_no_task() {
 #[test]
 fn f28_megabytes_for_a_database_that_stands_still_are_refused() {
     alone(module_path!(), "f28_megabytes_for_a_database_that_stands_still_are_refused", async {
-        let nodes = Nodes::many(1).await;
-        nodes.db.freeze(true);
-        let calls = times(2_000, 300);
-        let flood = Flood::of(calls);
-        let mut most = 0;
-        until("what finds no room is refused", || {
-            most = most.max(nodes.servers[0].holds().0);
-            assert!(most < MEMORY_MAX, "L5: {} MiB", most >> 20);
-            std::future::ready(flood.refused() >= calls - ROOM)
-        })
-        .await;
-        nodes.db.freeze(false);
-        flood.end().await;
-        until("it serves again", || async {
-            let client = nodes.client().await;
-            client.enqueue_many(vec![task(&client)]).await.is_ok()
-        })
-        .await;
-        println!("── F28 on PostgreSQL: {} MiB at most", most >> 20);
+        flooded(Nodes::many(1).await).await;
     });
+}
+
+/// Megabytes come in while the database stands still.
+pub async fn flooded<D: Backend>(nodes: Fleet<D>) {
+    nodes.db.freeze(true);
+    let calls = times(2_000, 300);
+    let flood = Flood::of(calls);
+    let mut most = 0;
+    until("what finds no room is refused", || {
+        most = most.max(nodes.servers[0].holds().0);
+        assert!(most < MEMORY_MAX, "L5: {} MiB", most >> 20);
+        std::future::ready(flood.refused() >= calls - ROOM)
+    })
+    .await;
+    nodes.db.freeze(false);
+    flood.end().await;
+    until("it serves again", || async {
+        let client = nodes.client().await;
+        client.enqueue_many(vec![task(&client)]).await.is_ok()
+    })
+    .await;
+    println!("── F28 on {}: {} MiB at most", D::NAME, most >> 20);
 }
 
 #[test]
@@ -389,7 +401,7 @@ fn f33_servers_that_want_more_connections_than_there_are_serve_with_those() {
         module_path!(),
         "f33_servers_that_want_more_connections_than_there_are_serve_with_those",
         async {
-            let (site, mut db) = database().await;
+            let (site, mut db) = database::<PgServer>().await;
             db.stop().unwrap();
             db.configure("max_connections = 20").unwrap();
             db.start().await.unwrap();

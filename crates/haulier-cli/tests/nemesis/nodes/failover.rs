@@ -6,7 +6,7 @@ use haulier_sim::history::Fault;
 use haulier_sim::nemesis::{Load, PgServer, Proxy};
 use rustix::process::Signal;
 
-use super::{DATABASE, Nodes, database};
+use super::{Backend, DATABASE, Fleet, Nodes, database};
 use crate::kit::{alone, times, until};
 use crate::site::Setup;
 
@@ -66,23 +66,23 @@ fn f31_a_backup_of_yesterday_repeats_no_epoch() {
 }
 
 /// The servers' connections lead to another database from now on.
-fn take_over(nodes: &mut Nodes, other: PgServer, proxy: &Proxy) {
+pub fn take_over<D: Backend>(nodes: &mut Fleet<D>, other: D, proxy: &Proxy) {
     proxy.lead_to(([127, 0, 0, 1], other.port()).into());
     proxy.cut();
     nodes.db = other;
 }
 
 /// Everything that is left ends; what is gone is counted; the rest keeps its promises.
-async fn lossy_end(name: &str, nodes: Nodes, mut load: Load) {
+pub async fn lossy_end<D: Backend>(name: &str, nodes: Fleet<D>, mut load: Load) {
     load.reach(load.ids().len() + 50).await;
     let seen = nodes.drained(&mut load).await;
     let gone = seen.iter().filter(|seen| seen.state.is_none()).count();
     assert!(gone > 0, "nothing was lost: the test shows nothing");
     let said = nodes.site.text();
-    assert!(said.contains("generation"), "I16: nobody says that writes may be lost: {said}");
+    assert!(said.contains(D::SAYS_LOSS), "I16: nobody says that writes may be lost: {said}");
     load.dismiss().await.unwrap();
     let totals = load.verdict_after_a_loss().unwrap_or_else(|why| panic!("{why}"));
-    println!("── {name} on PostgreSQL: {totals}, {gone} lost");
+    println!("── {name} on {}: {totals}, {gone} lost", D::NAME);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn f23_a_database_without_tables_stops_the_start_with_78_and_says_what_is_next()
         module_path!(),
         "f23_a_database_without_tables_stops_the_start_with_78_and_says_what_is_next",
         async {
-            let (site, db) = database().await;
+            let (site, db) = database::<PgServer>().await;
             let url = db.url();
             let site = site.on(url, vec![crate::site::PORT]);
             let ended = site.launch(&Setup::default()).ready().await;
@@ -107,7 +107,7 @@ fn f24_tables_that_somebody_empties_stop_the_servers_with_an_alarm() {
         module_path!(),
         "f24_tables_that_somebody_empties_stop_the_servers_with_an_alarm",
         async {
-            let (site, db) = database().await;
+            let (site, db) = database::<PgServer>().await;
             let url = format!("{}?recheck=200ms", db.url());
             let mut nodes = Nodes::on(site, db, &url, 3).await;
             let load = nodes.load().await;

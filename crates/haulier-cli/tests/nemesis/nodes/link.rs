@@ -3,7 +3,7 @@
 use haulier_sim::history::Fault;
 use haulier_sim::nemesis::{Break, Dice, Load, Proxy};
 
-use super::{DATABASE, Nodes};
+use super::{Backend, DATABASE, Fleet, Nodes};
 use crate::kit::{alone, full, millis, rest, seed, times, until};
 use crate::network::{filter, unfilter};
 
@@ -55,14 +55,14 @@ fn f15_a_link_cut_anywhere_in_what_a_statement_is_answered_does_nothing_twice() 
 }
 
 /// Breaks one connection there, and goes on once it was broken.
-async fn cut(nodes: &Nodes, load: &Load, proxy: &Proxy, mark: &[u8], at: Break) {
+pub async fn cut<D: Backend>(nodes: &Fleet<D>, load: &Load, proxy: &Proxy, mark: &[u8], at: Break) {
     load.recorder.fault(DATABASE, Fault::Cut);
     spring(proxy, mark, at).await;
     nodes.listen().await;
     load.recorder.heal(DATABASE, Fault::Cut);
 }
 
-async fn spring(proxy: &Proxy, mark: &[u8], at: Break) {
+pub async fn spring(proxy: &Proxy, mark: &[u8], at: Break) {
     let before = proxy.sprung();
     proxy.trap(mark, at);
     until(&format!("a connection breaks at {at:?}"), || {
@@ -106,46 +106,54 @@ fn f12_servers_that_cannot_reach_their_database_go_on_when_they_can() {
         module_path!(),
         "f12_servers_that_cannot_reach_their_database_go_on_when_they_can",
         async {
-            let nodes = Nodes::new().await;
-            let load = nodes.load().await;
-            let port = nodes.db.port();
-            let (to, from) = (format!("tcp dport {port}"), format!("tcp sport {port}"));
-            let ways = [
-                vec![format!("{to} drop"), format!("{from} drop")],
-                vec![format!("{to} drop")],
-                vec![format!("{from} drop")],
-                vec![format!("{to} reject with tcp reset")],
-            ];
-            for rules in ways.iter().cycle().take(times(40, 4)) {
-                load.reach(load.ids().len() + 40).await;
-                load.recorder.fault(DATABASE, Fault::Cut);
-                filter(rules);
-                rest(millis(if full() { 6_000 } else { 1_000 })).await;
-                unfilter();
-                nodes.listen().await;
-                load.recorder.heal(DATABASE, Fault::Cut);
-            }
-            nodes.finish("F12, the database", load).await;
+            unreachable(Nodes::new().await).await;
         },
     );
+}
+
+/// Servers cannot reach their database, in one way or the other.
+pub async fn unreachable<D: Backend>(nodes: Fleet<D>) {
+    let load = nodes.load().await;
+    let port = nodes.db.port();
+    let (to, from) = (format!("tcp dport {port}"), format!("tcp sport {port}"));
+    let ways = [
+        vec![format!("{to} drop"), format!("{from} drop")],
+        vec![format!("{to} drop")],
+        vec![format!("{from} drop")],
+        vec![format!("{to} reject with tcp reset")],
+    ];
+    for rules in ways.iter().cycle().take(times(40, 4)) {
+        load.reach(load.ids().len() + 40).await;
+        load.recorder.fault(DATABASE, Fault::Cut);
+        filter(rules);
+        rest(millis(if full() { 6_000 } else { 1_000 })).await;
+        unfilter();
+        nodes.listen().await;
+        load.recorder.heal(DATABASE, Fault::Cut);
+    }
+    nodes.finish("F12, the database", load).await;
 }
 
 #[test]
 fn f14_a_lossy_and_slow_link_to_the_database_only_makes_it_slow() {
     alone(module_path!(), "f14_a_lossy_and_slow_link_to_the_database_only_makes_it_slow", async {
-        let (nodes, proxy) = Nodes::behind_a_proxy().await;
-        let load = nodes.load().await;
-        load.reach(60).await;
-        load.recorder.fault(DATABASE, Fault::Slow);
-        let to = format!("tcp dport {} numgen random mod 20 == 0 drop", nodes.db.port());
-        filter(&[to]);
-        rest(millis(if full() { 60_000 } else { 2_000 })).await;
-        unfilter();
-        // Each piece of an answer comes late, as from another continent.
-        proxy.delay(millis(80));
-        rest(millis(if full() { 60_000 } else { 2_000 })).await;
-        proxy.delay(millis(0));
-        load.recorder.heal(DATABASE, Fault::Slow);
-        nodes.finish("F14", load).await;
+        slow(Nodes::behind_a_proxy().await).await;
     });
+}
+
+/// The link to the database loses packets, and is slow.
+pub async fn slow<D: Backend>((nodes, proxy): (Fleet<D>, Proxy)) {
+    let load = nodes.load().await;
+    load.reach(60).await;
+    load.recorder.fault(DATABASE, Fault::Slow);
+    let to = format!("tcp dport {} numgen random mod 20 == 0 drop", nodes.db.port());
+    filter(&[to]);
+    rest(millis(if full() { 60_000 } else { 2_000 })).await;
+    unfilter();
+    // Each piece of an answer comes late, as from another continent.
+    proxy.delay(millis(80));
+    rest(millis(if full() { 60_000 } else { 2_000 })).await;
+    proxy.delay(millis(0));
+    load.recorder.heal(DATABASE, Fault::Slow);
+    nodes.finish("F14", load).await;
 }

@@ -1,5 +1,5 @@
-//! The matrix for many servers on one PostgreSQL: its column P. Three real servers, a real
-//! database, clients that go to any of them.
+//! The matrix for many servers on one database: its columns P (PostgreSQL) and R (Redis). Three real
+//! servers, a real database, clients that go to any of them.
 //!
 //! Nothing that a server has acknowledged may depend on that server, and the database forgets
 //! nothing when it is killed: so the history names no store that crashed, and the checker excuses
@@ -10,18 +10,22 @@ use std::time::Duration;
 use haulier::Client;
 use haulier_core::{QueueName, SettingsPatch};
 use haulier_sim::history::Fault;
-use haulier_sim::nemesis::{Load, PgServer, Proxy, QUEUES, Seen, Shape};
+use haulier_sim::nemesis::{Load, PgServer, Proxy, QUEUES, RedisServer, Seen, Shape};
 use rustix::process::Signal;
 
 use crate::kit::{connect, full, rest, seed, until};
 use crate::site::{PORT, Running, Setup, Site};
 
+mod backend;
 mod database;
 mod failover;
 mod link;
+mod redis;
 mod servers;
 mod shared;
 mod wake;
+
+pub use backend::Backend;
 
 /// The name of the database in a history.
 pub const DATABASE: &str = "database";
@@ -29,16 +33,21 @@ pub const DATABASE: &str = "database";
 /// A ttl that is soon over, for whoever is lost with a server.
 pub const TTL: Duration = Duration::from_secs(2);
 
+/// Servers on one PostgreSQL.
+pub type Nodes = Fleet<PgServer>;
+/// Servers on one Redis.
+pub type OnRedis = Fleet<RedisServer>;
+
 /// Servers on one database.
-pub struct Nodes {
+pub struct Fleet<D> {
     pub site: Site,
-    pub db: PgServer,
+    pub db: D,
     pub servers: Vec<Running>,
     /// Servers tell each other what is new.
     notify: bool,
 }
 
-impl Nodes {
+impl<D: Backend> Fleet<D> {
     /// Three servers on a new database; all take calls.
     pub async fn new() -> Self {
         Self::many(3).await
@@ -46,22 +55,22 @@ impl Nodes {
 
     /// So many servers on a new database.
     pub async fn many(count: u16) -> Self {
-        let (site, db) = database().await;
+        let (site, db) = database::<D>().await;
         let url = db.url();
         Self::on(site, db, &url, count).await
     }
 
     /// Three servers that reach their database through a proxy.
     pub async fn behind_a_proxy() -> (Self, Proxy) {
-        let (site, db) = database().await;
+        let (site, db) = database::<D>().await;
         let proxy = Proxy::to(([127, 0, 0, 1], db.port()).into()).await.unwrap();
         let url = db.url_at(proxy.address.port());
         (Self::on(site, db, &url, 3).await, proxy)
     }
 
     /// So many servers on this database, which they know by `url`.
-    pub async fn on(site: Site, db: PgServer, url: &str, count: u16) -> Self {
-        migrate(&site, &db).await;
+    pub async fn on(site: Site, db: D, url: &str, count: u16) -> Self {
+        db.prepare(&site).await;
         let site = site.on(url.to_owned(), (PORT..PORT + count).collect());
         let launch = |port| site.launch_at(port, &Setup::default());
         let mut servers: Vec<_> = (PORT..PORT + count).map(launch).collect();
@@ -74,9 +83,9 @@ impl Nodes {
     }
 
     /// A new database, and nobody on it yet but the one whom the test will start.
-    pub async fn site() -> (Site, PgServer) {
-        let (site, db) = database().await;
-        migrate(&site, &db).await;
+    pub async fn site() -> (Site, D) {
+        let (site, db) = database::<D>().await;
+        db.prepare(&site).await;
         let url = db.url();
         (site.on(url, vec![PORT]), db)
     }
@@ -163,13 +172,9 @@ impl Nodes {
         if !self.notify {
             return;
         }
-        let count = "select count(*) from pg_stat_activity \
-                     where query like '%LISTEN %' or query like '%pg_notify%'";
         let all = self.servers.len();
         until("all servers listen", || {
-            // Whoever asks stands among those who are counted.
-            let listen = self.db.sql(count).ok().and_then(|count| count.parse::<usize>().ok());
-            std::future::ready(listen.is_some_and(|count| count > all))
+            std::future::ready(self.db.listeners().is_some_and(|count| count >= all))
         })
         .await;
     }
@@ -193,7 +198,7 @@ impl Nodes {
         load.dismiss().await.unwrap();
         let totals = load.verdict().unwrap_or_else(|why| panic!("{why}\n{}", self.site.said()));
         assert!(totals.tasks > 0, "nothing was handed over");
-        println!("── {name} on PostgreSQL: {totals}");
+        println!("── {name} on {}: {totals}", D::NAME);
     }
 
     /// Waits until everything is final, and reads it at each server: all say the same.
@@ -219,13 +224,8 @@ pub fn name(at: usize) -> String {
 }
 
 /// A place and an empty database in it.
-pub async fn database() -> (Site, PgServer) {
+pub async fn database<D: Backend>() -> (Site, D) {
     let site = Site::new();
-    let db = PgServer::create(&site.path().join("pg")).await.unwrap();
+    let db = D::create_in(&site).await;
     (site, db)
-}
-
-async fn migrate(site: &Site, db: &PgServer) {
-    let (code, said) = site.run(&["migrate", "up", "--store", &db.url()]).await;
-    assert_eq!(code, Some(0), "{said}");
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use haulier::Client;
 use haulier_core::{Clock as _, QueueName, SystemClock, Want, WorkerId};
 
+use haulier_sim::nemesis::PgServer;
+
 use super::{Nodes, database};
 use crate::kit::{alone, connect, millis, times, until};
 use crate::servers::task;
@@ -21,7 +23,7 @@ fn a_task_that_is_handed_over_at_one_server_wakes_a_worker_at_another_by_notific
         module_path!(),
         "a_task_that_is_handed_over_at_one_server_wakes_a_worker_at_another_by_notification",
         async {
-            let (site, db) = database().await;
+            let (site, db) = database::<PgServer>().await;
             let url = format!("{}?{NEVER_LOOK}", db.url());
             let nodes = Nodes::on(site, db, &url, 3).await;
             let mut gaps = wakes(&nodes, times(200, 8)).await;
@@ -38,7 +40,7 @@ fn without_notifications_a_worker_at_another_server_finds_a_task_by_looking() {
         module_path!(),
         "without_notifications_a_worker_at_another_server_finds_a_task_by_looking",
         async {
-            let (site, db) = database().await;
+            let (site, db) = database::<PgServer>().await;
             let url = format!("{}?notify=off", db.url());
             let nodes = Nodes::on(site, db, &url, 3).await;
             let mut gaps = wakes(&nodes, times(200, 8)).await;
@@ -120,7 +122,7 @@ fn a_pooler_that_changes_the_connection_with_each_transaction_changes_nothing_el
         module_path!(),
         "a_pooler_that_changes_the_connection_with_each_transaction_changes_nothing_else",
         async {
-            let (site, db) = database().await;
+            let (site, db) = database::<PgServer>().await;
             let pooler = Pooler::before(&site, db.port()).await;
             let url = format!("{}?notify=off&prepare=off", db.url_at(pooler.port));
             let mut nodes = Nodes::on(site, db, &url, 3).await;
