@@ -1,5 +1,5 @@
-//! The matrix for many servers on one database: its columns P (PostgreSQL) and R (Redis). Three real
-//! servers, a real database, clients that go to any of them.
+//! The matrix for many servers on one database: its columns P (PostgreSQL) and R (Redis). Three
+//! real servers, a real database, clients that go to any of them.
 //!
 //! Nothing that a server has acknowledged may depend on that server, and the database forgets
 //! nothing when it is killed: so the history names no store that crashed, and the checker excuses
