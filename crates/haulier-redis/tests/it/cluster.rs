@@ -14,7 +14,7 @@ use haulier_sim::nemesis::RedisCluster;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use crate::redis_server as server;
+use crate::redis_server::{self as server, until_it_answers};
 use crate::rig_of::rig_of;
 
 static CLUSTER: OnceCell<(RedisCluster, TempDir)> = OnceCell::const_new();
@@ -48,14 +48,6 @@ fn random_histories_agree_with_the_specification() {
 
 fn wants() -> Vec<Want> {
     vec![Want::new(worker("w"), QueueName::default(), 1)]
-}
-
-/// Calls until somebody serves again: what fails meanwhile may be tried again.
-async fn until_it_answers(store: &RedisStore) {
-    while let Err(error) = store.queues().await {
-        assert!(error.is_retryable(), "{error:?}");
-        tokio::task::yield_now().await;
-    }
 }
 
 /// Every key of the store with this prefix.

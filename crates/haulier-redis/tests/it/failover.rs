@@ -72,7 +72,7 @@ async fn until_it_writes(store: &RedisStore) {
         }
     };
     tokio::select! {
-        () = writes => {}
+        () = server::in_time("the store writes", writes) => {}
         why = store.failed() => panic!("the store has stopped: {why}"),
     }
 }

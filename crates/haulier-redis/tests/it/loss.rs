@@ -12,7 +12,7 @@ use haulier_redis::{Fatal, RedisStore};
 use haulier_sim::nemesis::RedisServer;
 use tempfile::TempDir;
 
-use crate::redis_server as server;
+use crate::redis_server::{self as server, until_it_answers};
 use crate::rig::RedisRig;
 
 /// A Redis that syncs every command, and a store in it.
@@ -26,14 +26,6 @@ async fn synced() -> (RedisServer, TempDir, RedisStore) {
 async fn take_one_from(store: &RedisStore) -> haulier_core::Lease {
     let wants = vec![Want::new(worker("w"), QueueName::default(), 1)];
     only(only(store.lease(wants, Duration::ZERO).await.must()))
-}
-
-/// Calls until Redis is back: what is definite is an answer.
-async fn until_it_answers(store: &RedisStore) {
-    while let Err(error) = store.queues().await {
-        assert!(error.is_retryable(), "{error:?}");
-        tokio::task::yield_now().await;
-    }
 }
 
 /// I1, I2: at `appendfsync always` nothing that was acknowledged is lost with the process.

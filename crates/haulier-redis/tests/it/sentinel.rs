@@ -13,7 +13,7 @@ use haulier_redis::{OpenError, Options, RedisStore};
 use haulier_sim::nemesis::{RedisServer, RedisTrio};
 use tempfile::TempDir;
 
-use crate::redis_server as server;
+use crate::redis_server::{self as server, until_it_answers};
 
 async fn trio() -> (RedisTrio, TempDir) {
     let place = TempDir::new().must();
@@ -32,14 +32,6 @@ fn wants() -> Vec<Want> {
 async fn states(store: &RedisStore, ids: &[TaskId]) -> Vec<State> {
     let views = store.get(ids.to_vec(), Include::default(), Duration::ZERO).await.must();
     views.into_iter().map(|view| view.must().state()).collect()
-}
-
-/// Calls until the master is found again: what fails meanwhile may be tried again.
-async fn until_it_answers(store: &RedisStore) {
-    while let Err(error) = store.queues().await {
-        assert!(error.is_retryable(), "{error:?}");
-        tokio::task::yield_now().await;
-    }
 }
 
 /// I1, I2, L1: what was acknowledged and had been replicated is there, and work goes on.
