@@ -14,7 +14,8 @@ use haulier_sim::nemesis::RedisCluster;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use crate::redis_server::{self as server, until_it_answers};
+use crate::patience::until_it_answers;
+use crate::redis_server as server;
 use crate::rig_of::rig_of;
 
 static CLUSTER: OnceCell<(RedisCluster, TempDir)> = OnceCell::const_new();

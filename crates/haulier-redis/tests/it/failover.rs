@@ -11,6 +11,7 @@ use haulier_redis::{Counts, Options, RedisStore};
 use haulier_sim::nemesis::{Proxy, RedisServer};
 use tempfile::TempDir;
 
+use crate::patience::in_time;
 use crate::redis_server as server;
 
 /// A master with a replica, and a store that reaches the master through a proxy.
@@ -72,7 +73,7 @@ async fn until_it_writes(store: &RedisStore) {
         }
     };
     tokio::select! {
-        () = server::in_time("the store writes", writes) => {}
+        () = in_time("the store writes", writes) => {}
         why = store.failed() => panic!("the store has stopped: {why}"),
     }
 }

@@ -12,7 +12,8 @@ use haulier_redis::{Fatal, RedisStore};
 use haulier_sim::nemesis::RedisServer;
 use tempfile::TempDir;
 
-use crate::redis_server::{self as server, until_it_answers};
+use crate::patience::until_it_answers;
+use crate::redis_server as server;
 use crate::rig::RedisRig;
 
 /// A Redis that syncs every command, and a store in it.

@@ -7,6 +7,7 @@ mod contract;
 mod damage;
 mod failover;
 mod loss;
+mod patience;
 mod redis_server;
 mod rig;
 mod rig_of;

@@ -13,7 +13,8 @@ use haulier_redis::{OpenError, Options, RedisStore};
 use haulier_sim::nemesis::{RedisServer, RedisTrio};
 use tempfile::TempDir;
 
-use crate::redis_server::{self as server, until_it_answers};
+use crate::patience::until_it_answers;
+use crate::redis_server as server;
 
 async fn trio() -> (RedisTrio, TempDir) {
     let place = TempDir::new().must();
